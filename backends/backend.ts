@@ -1,0 +1,63 @@
+/**
+ * The contract between the engine and a device's language. A backend never sees a tensor, an operation or a gradient: it allocates
+ * buffers, compiles kernels of the IR and runs lists of them in order.
+ */
+import type { DType, TypedArray } from "../engine/dtype.js";
+import type { Kernel, Template } from "../engine/kernel/ir.js";
+
+/** A device buffer. Only its backend looks inside. */
+export interface BufferHandle {
+  readonly dtype: DType;
+  /** In elements; at least what was asked for. */
+  readonly length: number;
+}
+
+export interface Executable {
+  readonly kernel: Kernel;
+  /** The generated text, as the device's compiler gets it. */
+  readonly source: string;
+}
+
+export interface Launch {
+  readonly executable: Executable;
+  /** In the order of the kernel's `buffers`. */
+  readonly buffers: readonly BufferHandle[];
+}
+
+export interface BackendLimits {
+  readonly dtypes: readonly DType[];
+  readonly maxBuffersPerKernel: number;
+  /** Stores a kernel may have (1 on gpu.js). */
+  readonly maxOutputs: number;
+  readonly maxBufferBytes: number;
+}
+
+export interface LaunchTime {
+  readonly name: string;
+  readonly milliseconds: number;
+}
+
+export interface Backend {
+  readonly name: string;
+  readonly limits: BackendLimits;
+  /** One line for people: what runs and on what. */
+  describe(): string;
+  /** Contents undefined. `length` in elements. Throws BackendError with the bytes wanted when there is no room. */
+  allocate(dtype: DType, length: number): BufferHandle;
+  /** Safe while queued work still uses the buffer. */
+  free(buffer: BufferHandle): void;
+  /** Copies the host data in, ordered with `run`. */
+  upload(buffer: BufferHandle, data: TypedArray): void;
+  /** Copies the first `length` elements out, after all earlier runs. */
+  download(buffer: BufferHandle, length: number): Promise<TypedArray>;
+  /** Whether a template runs as such, or the reason why not; the scheduler asks before grouping and else schedules the slow definition. */
+  acceptsTemplate(template: Template, dtype: DType): true | string;
+  /** True, or the reason why this kernel cannot be run here. */
+  accepts(kernel: Kernel): true | string;
+  /** May finish at once; rejects or throws BackendError that quotes the source. */
+  compile(kernel: Kernel): Executable | Promise<Executable>;
+  /** Queues the launches in order and never waits. A failure surfaces at the next download. With `times`, one entry a launch. */
+  run(launches: readonly Launch[], times?: (times: readonly LaunchTime[]) => void): void;
+  /** Frees everything. Later calls throw. */
+  destroy(): void;
+}

@@ -1,0 +1,155 @@
+/** Kernels as JavaScript: one nested `for` per axis, tiled and clamped first (`tile.ts`, `clamp.ts`), printed by `expressions.ts`. */
+import type { Axis, BufferSpec, Expr, Kernel, LoopKernel, Store } from "../../engine/kernel/ir.js";
+import { identityOf } from "../../engine/kernel/scalar.js";
+import { axesOf, ExprPool } from "../../engine/kernel/simplify.js";
+import { type ClampedNest, type ClampedStage, clampNest, type Loop } from "./clamp.js";
+import { type Memory, Writer } from "./expressions.js";
+import { Importer, mergeAxes, storeExprs } from "./nest.js";
+import { combined, literal, stored } from "./scalar.js";
+import { tileNest } from "./tile.js";
+import { loadsOf, stagesOf } from "./walk.js";
+
+/** Stages that share a loop. */
+interface Group {
+  readonly numbers: readonly number[];
+  readonly stages: readonly ClampedStage[];
+}
+
+/** The text of a function body that returns the kernel as a function of its buffers, named b0, b1, … */
+export function emitLoops(kernel: LoopKernel): string {
+  const pool = new ExprPool();
+  const nest = new Importer(pool).nest(kernel);
+  if (nest.axes.some((axis) => axis.size === 0)) return returned(kernel, "// an axis is empty: nothing to do");
+  const nests = tileNest(pool, clampNest(pool, mergeAxes(pool, nest)));
+  const bodies = nests.map((part) => emitNest(kernel.buffers, part));
+  if (bodies.length === 1) return returned(kernel, bodies[0]);
+  // Each shape of tile is a function of its own, which V8 optimises by itself.
+  const parameters = parametersOf(kernel);
+  const parts = bodies.map((body, i) => `function part${i}(${parameters}) {\n${indent(body)}\n}`);
+  return [...parts, returned(kernel, bodies.map((_, i) => `part${i}(${parameters});`).join("\n"))].join("\n");
+}
+
+const parametersOf = (kernel: Kernel): string => kernel.buffers.map((_, i) => `b${i}`).join(", ");
+
+export const returned = (kernel: Kernel, body: string): string => `return (${parametersOf(kernel)}) => {\n${indent(body)}\n};`;
+
+const indent = (text: string): string => text.replace(/^(?=.)/gm, "  ");
+
+export const memoryOf = (buffers: readonly BufferSpec[]): readonly Memory[] => buffers.map(({ length }, i) => ({ name: `b${i}`, length }));
+
+function emitNest(buffers: readonly BufferSpec[], nest: ClampedNest): string {
+  const writer = new Writer(memoryOf(buffers), nest.weakened);
+  for (const stage of nest.stages) for (const e of stageExprs(stage)) writer.count(e);
+  countStores(writer, nest.stores);
+
+  const groups = groupStages(nest.stages);
+  let next = 0;
+  for (const axis of nest.axes) {
+    while (next < groups.length && needsNone(groups[next], nest.axes.slice(writer.depth))) writeGroup(writer, groups[next++]);
+    writer.openLoop(axis, literal(0, "int32"), literal(axis.size, "int32"), 1, false);
+  }
+  while (next < groups.length) writeGroup(writer, groups[next++]);
+  writeStores(writer, nest.stores);
+  for (const _ of nest.axes) writer.close();
+  return writer.finish();
+}
+
+const stageExprs = ({ loops, condition, body }: ClampedStage): readonly Expr[] => [
+  ...loops.flatMap((loop) => [loop.lower, loop.upper, loop.condition]),
+  condition,
+  body,
+];
+
+/** Whether a group needs none of the loops still to be opened: it then runs before them, once for all their points. */
+function needsNone({ stages }: Group, loops: readonly Axis[]): boolean {
+  return stages.every((stage) => stageExprs(stage).every((e) => loops.every((axis) => !axesOf(e).has(axis))));
+}
+
+/** Consecutive stages over the same loops that do not use one another. */
+function groupStages(stages: readonly ClampedStage[]): readonly Group[] {
+  const groups: { numbers: number[]; stages: ClampedStage[] }[] = [];
+  stages.forEach((stage, number) => {
+    const group = groups[groups.length - 1];
+    const joins =
+      group !== undefined && sameLoops(group.stages[0].loops, stage.loops) && !group.numbers.some((i) => stagesOf(stage.body).has(i));
+    if (joins) {
+      group.numbers.push(number);
+      group.stages.push(stage);
+    } else {
+      groups.push({ numbers: [number], stages: [stage] });
+    }
+  });
+  return groups;
+}
+
+function sameLoops(a: readonly Loop[], b: readonly Loop[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ axis, lower, upper, step, condition }, i) => {
+      const other = b[i];
+      const sameBounds = lower === other.lower && upper === other.upper && step === other.step;
+      return axis === other.axis && sameBounds && condition === other.condition;
+    })
+  );
+}
+
+export function countStores(writer: Writer, stores: readonly Store[]): void {
+  for (const store of stores) for (const e of storeExprs(store)) writer.count(e);
+}
+
+const isTrue = (e: Expr): boolean => e.op === "const" && e.value !== 0;
+
+function writeGroup(writer: Writer, { numbers, stages }: Group): void {
+  const names = stages.map(({ combine, body }) => {
+    const name = writer.name("s");
+    writer.line(`let ${name} = ${literal(identityOf(combine, body.dtype), body.dtype).code};`);
+    return name;
+  });
+  const outer = writer.depth;
+  for (const { axis, lower, upper, step, condition } of stages[0].loops) {
+    if (!isTrue(condition)) writer.openBranch(writer.value(condition));
+    const mayBeEmpty = lower.op !== "const" || upper.op !== "const" || upper.value <= lower.value;
+    writer.openLoop(axis, writer.value(lower), writer.value(upper), step, mayBeEmpty);
+  }
+  stages.forEach(({ combine, condition, body }, i) => {
+    const guarded = !isTrue(condition);
+    if (guarded) writer.openBranch(writer.value(condition));
+    writer.line(`${names[i]} = ${combined(combine, body.dtype, names[i], writer.value(body))};`);
+    if (guarded) writer.close();
+  });
+  while (writer.depth > outer) writer.close();
+  names.forEach((name, i) => {
+    writer.setResult(numbers[i], name);
+  });
+}
+
+/** Stores over the same axes share a loop; within it all values are computed before the first is written. */
+export function writeStores(writer: Writer, stores: readonly Store[]): void {
+  const groups: Store[][] = [];
+  for (const store of stores) {
+    const group = groups.find(
+      ([first]) => first.axes.length === store.axes.length && first.axes.every((axis, i) => axis === store.axes[i]),
+    );
+    if (group) group.push(store);
+    else groups.push([store]);
+  }
+  for (const group of groups) {
+    if (group[0].axes.some((axis) => axis.size === 0)) continue;
+    for (const axis of group[0].axes) writer.openLoop(axis, literal(0, "int32"), literal(axis.size, "int32"), 1, false);
+    writeGroupOfStores(writer, group);
+    for (const _ of group[0].axes) writer.close();
+  }
+}
+
+function writeGroupOfStores(writer: Writer, stores: readonly Store[]): void {
+  const written = new Set(stores.map((store) => store.buffer));
+  const readsWritten = [...loadsOf(stores.flatMap(storeExprs))].some((load) => written.has(load.buffer));
+  // In place: what a store overwrites may be read by the next one.
+  const held = stores.length > 1 && readsWritten ? stores.map((store) => writer.hold(store.value, store.guard)) : null;
+  stores.forEach(({ buffer, index, value, guard }, i) => {
+    if (guard !== null) writer.openBranch(writer.value(guard));
+    const text = held === null ? writer.value(value) : held[i];
+    writer.line(`${writer.element(buffer, index)} = ${stored(text, value.dtype).code};`);
+    if (guard !== null) writer.close();
+  });
+}

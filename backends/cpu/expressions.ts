@@ -1,0 +1,404 @@
+/**
+ * Expressions to JavaScript: common subexpressions become constants, and each is placed in the outermost block where all that it
+ * depends on is known. Blocks are loops and branches; what must not run in vain (a load that only a guard makes legal, an expensive
+ * call) does not leave a branch.
+ */
+import { InternalError } from "../../engine/errors.js";
+import { children, conjuncts, sumOf, type Term } from "../../engine/kernel/affine.js";
+import type { Axis, Expr, LoadExpr } from "../../engine/kernel/ir.js";
+import { axesOf } from "../../engine/kernel/simplify.js";
+import { atom, helpers, isExpensive, literal, operand, printCall, strength, type Text, unwrap, wrap } from "./scalar.js";
+import { stagesOf } from "./walk.js";
+
+/** A name or a number, which needs no other name. */
+const isName = /^-?[\w.]+$/;
+/** Longer inline text gets a name. */
+const maxInline = 90;
+
+/** What an axis must not be called in the printed text. */
+const reserved: ReadonlySet<string> = new Set([
+  ..."break case catch class const continue debugger default delete do else export extends false finally for function if import in".split(
+    " ",
+  ),
+  ..."instanceof new null return super switch this throw true try typeof var void while with let static yield await enum eval".split(" "),
+  ..."arguments undefined Infinity NaN Math Number implements interface package private protected public".split(" "),
+  ...["input", "output", "transform", ...Object.keys(helpers)],
+]);
+
+class Block {
+  readonly lines: string[] = [];
+  readonly names = new Map<Expr | string, Text>();
+  readonly depth: number;
+
+  constructor(
+    readonly parent: Block | null,
+    readonly isLoop: boolean,
+    /** Whether it may be entered not at all. */
+    readonly conditional: boolean,
+  ) {
+    this.depth = parent === null ? 0 : parent.depth + 1;
+  }
+}
+
+/** A conjunction of several parts or an int32 sum: both are split by where their parts are known. */
+const isConjunction = (e: Expr): boolean => e.op === "call" && e.fn === "and";
+const isSum = (e: Expr): boolean =>
+  e.op === "call" &&
+  e.dtype === "int32" &&
+  (e.fn === "add" || e.fn === "sub" || e.fn === "neg" || (e.fn === "mul" && e.args[1].op === "const"));
+
+const keyOf = (terms: readonly Term[]): string => terms.map(({ coefficient, factor }) => `${coefficient}*${factor.id}`).join("+");
+
+/** An array of the generated code. */
+export interface Memory {
+  readonly name: string;
+  readonly length: number;
+}
+
+export class Writer {
+  private block = new Block(null, false, false);
+  private readonly axisNames = new Map<Axis, string>();
+  private readonly axisBlocks = new Map<Axis, Block>();
+  private readonly results = new Map<number, { readonly name: string; readonly block: Block }>();
+  private readonly uses = new Map<Expr, number>();
+  /** How many sums share these terms and differ in their constants. */
+  private readonly sumUses = new Map<string, number>();
+  private readonly counted = new Set<Expr>();
+  private readonly harmless = new Map<Expr, boolean>();
+  private readonly taken = new Map<string, number>();
+
+  constructor(
+    private readonly memory: readonly Memory[],
+    /** Loads that are safe only inside of the loops that took over their guards. */
+    private readonly weakened: ReadonlySet<LoadExpr> = new Set(),
+  ) {}
+
+  /** Tells of an expression that will be asked for; do so for all before the first {@link value}. */
+  count(e: Expr): void {
+    this.uses.set(e, (this.uses.get(e) ?? 0) + 1);
+    if (this.counted.has(e)) return;
+    this.counted.add(e);
+    if (isSum(e)) {
+      const { terms } = sumOf(e);
+      for (const { factor } of terms) this.count(factor);
+      const key = keyOf(terms);
+      this.sumUses.set(key, (this.sumUses.get(key) ?? 0) + 1);
+    } else {
+      for (const child of isConjunction(e) ? conjuncts(e) : children(e)) this.count(child);
+    }
+  }
+
+  /** A new name that begins with `prefix`. */
+  name(prefix: string): string {
+    const count = this.taken.get(prefix) ?? 0;
+    this.taken.set(prefix, count + 1);
+    return `${prefix}${count}`;
+  }
+
+  /** The depth of the innermost block that `e` needs: 0 where it depends on nothing. */
+  depthOf(e: Expr): number {
+    return this.needed(e).depth;
+  }
+
+  get depth(): number {
+    return this.block.depth;
+  }
+
+  /** Text of the finished function body. */
+  finish(): string {
+    return this.block.lines.join("\n");
+  }
+
+  line(code: string): void {
+    this.block.lines.push(code);
+  }
+
+  /** Opens `for (…) {` over an axis. */
+  openLoop(axis: Axis, lower: Text, upper: Text, step: number, mayBeEmpty: boolean): void {
+    const name = this.axisName(axis);
+    const advance = step === 1 ? `${name}++` : `${name} += ${step}`;
+    this.open(`for (let ${name} = ${lower.code}; ${name} < ${operand(upper, strength.shift)}; ${advance}) {`, true, mayBeEmpty);
+    this.axisBlocks.set(axis, this.block);
+  }
+
+  /** Opens `if (condition) {`. */
+  openBranch(condition: Text): void {
+    this.open(`if (${condition.code}) {`, false, true);
+  }
+
+  private open(header: string, isLoop: boolean, conditional: boolean): void {
+    this.pending.push(header);
+    this.block = new Block(this.block, isLoop, conditional);
+  }
+
+  private readonly pending: string[] = [];
+
+  close(): void {
+    const { parent, lines } = this.block;
+    if (parent === null) throw new InternalError("no block is open");
+    parent.lines.push(this.pending.pop() as string, ...lines.map((line) => `  ${line}`), "}");
+    this.block = parent;
+  }
+
+  /** Declares the result of a stage: known in the current block from now on. */
+  setResult(stage: number, name: string): void {
+    this.results.set(stage, { name, block: this.block });
+  }
+
+  axisName(axis: Axis): string {
+    let name = this.axisNames.get(axis);
+    if (name === undefined) {
+      const plain = axis.name.replace(/\W/g, "_");
+      // A letter with a number is what `name` makes up; parts are functions.
+      const usable = /^[A-Za-z_]\w*$/.test(plain) && !/^([a-z]|part)\d+$/.test(plain) && !reserved.has(plain);
+      const free = usable && !this.taken.has(plain);
+      name = free ? plain : this.name(usable ? `${plain}_` : "x");
+      if (free) this.taken.set(plain, 0);
+      this.axisNames.set(axis, name);
+    }
+    return name;
+  }
+
+  /** The value of `e` in the current block; may write lines here and in outer blocks. */
+  value(e: Expr): Text {
+    if (e.op === "const") return literal(e.value, e.dtype);
+    if (e.op === "axis") return atom(this.axisName(e.axis));
+    if (e.op === "acc") return atom((this.results.get(e.stage) as { name: string }).name);
+    const known = this.lookUp(e);
+    if (known !== undefined) return known;
+    const home = this.home(e);
+    if (home === this.block && (this.uses.get(e) ?? 0) <= 1) {
+      const text = this.print(e);
+      return text.code.length <= maxInline ? text : this.declare(e, text, prefixOf(e));
+    }
+    return this.inside(home, () => this.declare(e, this.print(e), prefixOf(e)));
+  }
+
+  /** The value under a name of its own, so that later writes do not change it. */
+  hold(e: Expr, guard: Expr | null): Text {
+    const text =
+      guard === null
+        ? this.value(e)
+        : this.choose(
+            this.value(guard),
+            () => this.value(e),
+            () => literal(0, e.dtype),
+          );
+    if (isName.test(text.code)) return text;
+    const name = atom(this.name(prefixOf(e)));
+    this.line(`const ${name.code} = ${text.code};`);
+    return name;
+  }
+
+  private lookUp(key: Expr | string): Text | undefined {
+    for (let block: Block | null = this.block; block !== null; block = block.parent) {
+      const text = block.names.get(key);
+      if (text !== undefined) return text;
+    }
+    return undefined;
+  }
+
+  private inside<T>(block: Block, action: () => T): T {
+    const before = this.block;
+    this.block = block;
+    const result = action();
+    this.block = before;
+    return result;
+  }
+
+  /** A constant in the current block; what is a mere name already stays one. */
+  private declare(key: Expr | string, text: Text, prefix: string): Text {
+    let named = text;
+    if (!isName.test(text.code)) {
+      named = atom(this.name(prefix));
+      this.line(`const ${named.code} = ${text.code};`);
+    }
+    this.block.names.set(key, named);
+    return named;
+  }
+
+  /** The outermost block in which everything that `e` depends on is known. */
+  private needed(e: Expr): Block {
+    let deepest: Block | null = null;
+    for (const axis of axesOf(e)) {
+      const block = this.axisBlocks.get(axis);
+      if (block && block.depth > (deepest?.depth ?? -1)) deepest = block;
+    }
+    for (const stage of stagesOf(e)) {
+      const block = this.results.get(stage)?.block;
+      if (block && block.depth > (deepest?.depth ?? -1)) deepest = block;
+    }
+    return deepest ?? this.root();
+  }
+
+  private root(): Block {
+    let block = this.block;
+    while (block.parent !== null) block = block.parent;
+    return block;
+  }
+
+  private home(e: Expr): Block {
+    const needed = this.needed(e);
+    let block = this.block;
+    while (block.depth > needed.depth && (!block.conditional || this.mayLeave(e, block, needed))) block = block.parent as Block;
+    return block;
+  }
+
+  /** Out of a branch goes what can do no harm, if that saves work: a loop's repetitions, or a cheap shared value's second copy. */
+  private mayLeave(e: Expr, from: Block, to: Block): boolean {
+    if (!this.isHarmless(e)) return false;
+    for (let block: Block | null = from; block !== null && block !== to; block = block.parent) if (block.isLoop) return true;
+    return (this.uses.get(e) ?? 0) > 1 && !isExpensive(e);
+  }
+
+  /** Whether evaluating `e` where nobody asked for it reads nothing out of bounds. */
+  private isHarmless(e: Expr): boolean {
+    let result = this.harmless.get(e);
+    if (result === undefined) {
+      result = children(e).every((child) => this.isHarmless(child));
+      if (e.op === "load" && (e.guard === null || this.weakened.has(e))) {
+        result &&= e.index.lo >= 0 && e.index.hi < this.memory[e.buffer].length;
+      }
+      this.harmless.set(e, result);
+    }
+    return result;
+  }
+
+  private print(e: Expr): Text {
+    if (e.op === "load") return this.load(e);
+    if (isSum(e)) return this.sum(e);
+    if (isConjunction(e)) return this.conjunction(e);
+    if (e.op !== "call") throw new InternalError(`cpu cannot print a ${e.op}`);
+    if (e.fn === "where") {
+      const [condition, a, b] = e.args;
+      return this.choose(
+        this.value(condition),
+        () => this.value(a),
+        () => this.value(b),
+      );
+    }
+    return printCall(
+      e,
+      e.args.map((arg) => this.value(arg)),
+    );
+  }
+
+  /** Element `index` of a buffer, to be read or assigned. */
+  element(buffer: number, index: Expr): string {
+    return `${this.memory[buffer].name}[${this.value(index).code}]`;
+  }
+
+  private load(e: LoadExpr): Text {
+    const element = (): Text => {
+      const code = atom(this.element(e.buffer, e.index));
+      return e.dtype === "bool" ? { code: `${code.code} !== 0`, strength: strength.equality } : code;
+    };
+    return e.guard === null ? element() : this.choose(this.value(e.guard), element, () => literal(0, e.dtype));
+  }
+
+  /** `condition ? a : b`, or a variable and an `if` where a branch needs lines of its own. */
+  private choose(condition: Text, a: () => Text, b: () => Text): Text {
+    const test = operand(condition, strength.or);
+    const [first, second] = [this.branch(a), this.branch(b)];
+    if (first.lines.length === 0 && second.lines.length === 0) {
+      return {
+        code: `${test} ? ${operand(first.text, strength.or)} : ${operand(second.text, strength.conditional)}`,
+        strength: strength.conditional,
+      };
+    }
+    const name = this.name("t");
+    this.line(`let ${name};`);
+    this.line(`if (${condition.code}) {`);
+    for (const line of [...first.lines, `${name} = ${first.text.code};`]) this.line(`  ${line}`);
+    this.line("} else {");
+    for (const line of [...second.lines, `${name} = ${second.text.code};`]) this.line(`  ${line}`);
+    this.line("}");
+    return atom(name);
+  }
+
+  private branch(value: () => Text): { text: Text; lines: readonly string[] } {
+    const block = new Block(this.block, false, true);
+    const text = this.inside(block, value);
+    return { text, lines: block.lines };
+  }
+
+  /** The parts by the block where they are known, outermost first. */
+  private byHome<T>(parts: readonly T[], factor: (part: T) => Expr): (readonly [Block, readonly T[]])[] {
+    const groups = new Map<Block, T[]>();
+    for (const part of parts) {
+      const home = this.home(factor(part));
+      groups.set(home, [...(groups.get(home) ?? []), part]);
+    }
+    return [...groups].sort(([a], [b]) => a.depth - b.depth);
+  }
+
+  /** Outer partial sums are hoisted, so that an inner loop only adds; the constant comes last, so that neighbours share the rest. */
+  private sum(e: Expr): Text {
+    const { constant, terms } = sumOf(e);
+    if (constant > 0 && terms.every(({ coefficient, factor }) => coefficient < 0 && this.home(factor) === this.block)) {
+      return terms.reduce<Text>((sum, term) => this.addTerm(sum, term), literal(constant, "int32"));
+    }
+    let text: Text | null = null;
+    const done: Term[] = [];
+    for (const [home, group] of this.byHome(terms, (term) => term.factor)) {
+      done.push(...group);
+      const outer = text;
+      const more = (): Text => group.reduce<Text | null>((sum, term) => this.addTerm(sum, term), outer) as Text;
+      const shared = (this.sumUses.get(keyOf(terms)) ?? 0) > 1 && done.length === terms.length;
+      text = home === this.block && !shared ? more() : this.partial(home, keyOf(done), more);
+    }
+    if (text === null) return literal(constant, "int32");
+    return constant === 0 ? text : addConstant(text, constant);
+  }
+
+  private partial(home: Block, key: string, make: () => Text): Text {
+    return this.lookUp(key) ?? this.inside(home, () => this.declare(key, make(), "i"));
+  }
+
+  private addTerm(sum: Text | null, { coefficient, factor }: Term): Text {
+    const text = this.value(factor);
+    const size = Math.abs(coefficient);
+    const part = size === 1 ? text : multiple(text, size, factor);
+    if (sum === null) {
+      if (coefficient > 0) return part;
+      return wrap({ code: `-${operand(unwrap(part), strength.atom)}`, strength: strength.unary });
+    }
+    const sign = coefficient > 0 ? "+" : "-";
+    return wrap({
+      code: `${operand(unwrap(sum), strength.sum)} ${sign} ${operand(unwrap(part), strength.product)}`,
+      strength: strength.sum,
+    });
+  }
+
+  private conjunction(e: Expr): Text {
+    let text: Text | null = null;
+    let key = "and";
+    for (const [home, group] of this.byHome(conjuncts(e), (part) => part)) {
+      key += group.map((part) => ` ${part.id}`).join("");
+      const outer = text;
+      const more = (): Text => {
+        const parts = group.map((part) => operand(this.value(part), strength.and));
+        return { code: (outer === null ? parts : [operand(outer, strength.and), ...parts]).join(" && "), strength: strength.and };
+      };
+      text = home === this.block ? more() : (this.lookUp(key) ?? this.inside(home, () => this.declare(key, more(), "g")));
+    }
+    return text ?? literal(1, "bool");
+  }
+}
+
+/** A plain product where it cannot leave int32, as that reads better. */
+function multiple(text: Text, size: number, factor: Expr): Text {
+  const bounded = Math.max(Math.abs(factor.lo), Math.abs(factor.hi)) * size < 2 ** 31;
+  return bounded
+    ? { code: `${operand(text, strength.product)} * ${size}`, strength: strength.product }
+    : atom(`Math.imul(${text.code}, ${size | 0})`);
+}
+
+function addConstant(text: Text, constant: number): Text {
+  const sign = constant > 0 ? "+" : "-";
+  return wrap({ code: `${operand(unwrap(text), strength.sum)} ${sign} ${Math.abs(constant)}`, strength: strength.sum });
+}
+
+function prefixOf(e: Expr): string {
+  return e.dtype === "int32" ? "i" : e.dtype === "bool" ? "g" : "v";
+}

@@ -1,0 +1,1 @@
+export { type CpuOptions, createCpuBackend } from "./backend.js";

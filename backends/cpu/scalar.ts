@@ -1,0 +1,259 @@
+/** The JavaScript text of constants and scalar functions. */
+import { type DType, isFloating } from "../../engine/dtype.js";
+import { InternalError } from "../../engine/errors.js";
+import type { CallExpr, Combine, Expr } from "../../engine/kernel/ir.js";
+import { castValue, erf, floorDivide, floorModulo, power, roundHalfEven, threefry2x32 } from "../../engine/kernel/scalar.js";
+
+/** Text with its binding strength, so that only needed parentheses are printed. */
+export interface Text {
+  readonly code: string;
+  readonly strength: number;
+  /** The same modulo 2^32, without the `| 0` around it: for use inside of a further sum. */
+  readonly bare?: Text;
+}
+
+/** Binding strengths of JavaScript's operators, weakest first. */
+export const strength = {
+  conditional: 2,
+  or: 3,
+  and: 4,
+  bitOr: 5,
+  bitXor: 6,
+  bitAnd: 7,
+  equality: 8,
+  relation: 9,
+  shift: 10,
+  sum: 11,
+  product: 12,
+  unary: 14,
+  atom: 20,
+} as const;
+
+export const atom = (code: string): Text => ({ code, strength: strength.atom });
+
+/** `text` as an operand of an operator that needs at least strength `least`. */
+export const operand = (text: Text, least: number): string => (text.strength < least ? `(${text.code})` : text.code);
+
+/** What generated code may call; every kernel gets the same record. */
+export const helpers = {
+  erf,
+  power,
+  roundHalfEven,
+  floorDivide,
+  floorModulo,
+  truncate: (value: number): number => castValue(value, "int32"),
+  threefry: (key0: number, key1: number, counter0: number, counter1: number): number => threefry2x32(key0, key1, counter0, counter1)[0],
+};
+
+/** Booleans are JavaScript booleans inside a kernel, and 0 or 1 in memory. */
+export function literal(value: number, dtype: DType): Text {
+  if (dtype === "bool") return atom(value !== 0 ? "true" : "false");
+  if (Object.is(value, -0)) return { code: "-0", strength: strength.unary };
+  return { code: String(value), strength: value < 0 ? strength.unary : strength.atom };
+}
+
+function binary(a: Text, operator: string, b: Text, level: number): Text {
+  // Left-associative: an equally strong right operand keeps its parentheses, as regrouping floats would change the result.
+  return { code: `${operand(a, level)} ${operator} ${operand(b, level + 1)}`, strength: level };
+}
+
+const call = (name: string, ...args: readonly Text[]): Text => atom(`${name}(${args.map((arg) => arg.code).join(", ")})`);
+
+/** Back to int32: modulo 2^32. Sums of a few int32 are exact doubles, so that one `| 0` around all of them is enough. */
+export const wrap = (text: Text): Text => ({ ...truncated(text), bare: text });
+
+const truncated = (text: Text): Text => binary(text, "|", atom("0"), strength.bitOr);
+
+export const unwrap = (text: Text): Text => text.bare ?? text;
+
+const asNumber = (text: Text): Text => ({ code: `${operand(text, strength.or)} ? 1 : 0`, strength: strength.conditional });
+
+/** A value as it is stored: booleans as 0 or 1. */
+export const stored = (text: Text, dtype: DType): Text => (dtype === "bool" ? asNumber(text) : text);
+
+const isPowerOfTwo = (n: number): boolean => n > 0 && (n & (n - 1)) === 0;
+
+function printInt(e: CallExpr, args: readonly Text[]): Text | null {
+  const [a, b] = args as [Text, Text];
+  const by = e.args[1];
+  const divisor = by?.op === "const" ? by.value : 0;
+  switch (e.fn) {
+    case "add":
+      return wrap(binary(a, "+", b, strength.sum));
+    case "sub":
+      return wrap(binary(a, "-", b, strength.sum));
+    case "mul":
+      return call("Math.imul", a, b);
+    case "neg":
+      return wrap({ code: `-${operand(a, strength.atom)}`, strength: strength.unary });
+    case "abs":
+      return truncated(call("Math.abs", a));
+    case "sign":
+      return truncated(call("Math.sign", a));
+    case "idiv":
+      // An arithmetic shift floors; so does truncation where nothing is negative.
+      if (isPowerOfTwo(divisor)) return binary(a, ">>", atom(String(Math.log2(divisor))), strength.shift);
+      return divisor > 0 && e.args[0].lo >= 0 ? truncated(binary(a, "/", b, strength.product)) : call("floorDivide", a, b);
+    case "mod":
+      if (isPowerOfTwo(divisor)) return binary(a, "&", atom(String(divisor - 1)), strength.bitAnd);
+      return divisor > 0 && e.args[0].lo >= 0 ? binary(a, "%", b, strength.product) : call("floorModulo", a, b);
+    case "shl":
+      return binary(a, "<<", b, strength.shift);
+    case "shr":
+      return truncated(binary(a, ">>>", b, strength.shift));
+    case "bitAnd":
+      return binary(a, "&", b, strength.bitAnd);
+    case "bitOr":
+      return binary(a, "|", b, strength.bitOr);
+    case "bitXor":
+      return binary(a, "^", b, strength.bitXor);
+    default:
+      return null;
+  }
+}
+
+function printFloat(e: CallExpr, args: readonly Text[]): Text | null {
+  const [a, b] = args as [Text, Text];
+  switch (e.fn) {
+    case "add":
+      return binary(a, "+", b, strength.sum);
+    case "sub":
+      return binary(a, "-", b, strength.sum);
+    case "mul":
+      return binary(a, "*", b, strength.product);
+    case "div":
+      return binary(a, "/", b, strength.product);
+    case "neg":
+      return { code: `-${operand(a, strength.atom)}`, strength: strength.unary };
+    case "pow":
+      return call("power", a, b);
+    case "erf":
+      return call("erf", a);
+    case "round":
+      return call("roundHalfEven", a);
+    case "isNaN":
+      return call("Number.isNaN", a);
+    case "abs":
+    case "sign":
+    case "sqrt":
+    case "exp":
+    case "log":
+    case "log1p":
+    case "expm1":
+    case "sin":
+    case "cos":
+    case "tan":
+    case "asin":
+    case "acos":
+    case "atan":
+    case "sinh":
+    case "cosh":
+    case "tanh":
+    case "floor":
+    case "ceil":
+    case "trunc":
+      return call(`Math.${e.fn}`, a);
+    default:
+      return null;
+  }
+}
+
+const comparisons: Readonly<Record<string, readonly [string, number]>> = {
+  eq: ["===", strength.equality],
+  ne: ["!==", strength.equality],
+  lt: ["<", strength.relation],
+  le: ["<=", strength.relation],
+  gt: [">", strength.relation],
+  ge: [">=", strength.relation],
+};
+
+function printBool(e: CallExpr, args: readonly Text[]): Text | null {
+  const [a, b] = args as [Text, Text];
+  switch (e.fn) {
+    case "and":
+    case "min":
+      return binary(a, "&&", b, strength.and);
+    case "or":
+    case "max":
+      // `&&` inside `||` is legal without parentheses, but reads better with them.
+      return { code: `${operand(a, strength.bitOr)} || ${operand(b, strength.bitOr)}`, strength: strength.or };
+    case "xor":
+      return binary(a, "!==", b, strength.equality);
+    case "not":
+      return { code: `!${operand(a, strength.atom)}`, strength: strength.unary };
+    default:
+      return null;
+  }
+}
+
+function printCast(a: Text, from: DType, e: CallExpr): Text {
+  if (from === e.dtype) return a;
+  switch (e.dtype) {
+    case "bool":
+      return binary(a, "!==", atom("0"), strength.equality);
+    case "int32":
+      return from === "bool" ? asNumber(a) : call("truncate", a);
+    case "float64":
+      return from === "bool" ? asNumber(a) : a;
+    case "float32": {
+      // Integers of up to 24 bits are exact.
+      const source = e.args[0];
+      if (from === "bool") return asNumber(a);
+      return from === "int32" && source.lo >= -(2 ** 24) && source.hi <= 2 ** 24 ? a : call("Math.fround", a);
+    }
+  }
+}
+
+/** `where` is not here: its branches are the emitter's business. */
+export function printCall(e: CallExpr, args: readonly Text[]): Text {
+  const from = e.args[0].dtype;
+  const [a, b] = args as [Text, Text];
+  if (e.fn === "cast") return printCast(a, from, e);
+  if (e.fn === "threefry") return call("threefry", ...args);
+  if (e.fn in comparisons) {
+    const [operator, level] = comparisons[e.fn];
+    return from === "bool" ? binary(asNumber(a), operator, asNumber(b), level) : binary(a, operator, b, level);
+  }
+  if (from !== "bool" && (e.fn === "min" || e.fn === "max")) return call(`Math.${e.fn}`, a, b);
+  const text = from === "bool" ? printBool(e, args) : isFloating(from) ? printFloat(e, args) : printInt(e, args);
+  if (text === null) throw new InternalError(`cpu cannot print ${e.fn} of ${from}`);
+  return text;
+}
+
+const expensive: ReadonlySet<string> = new Set([
+  "pow",
+  "exp",
+  "log",
+  "log1p",
+  "expm1",
+  "sin",
+  "cos",
+  "tan",
+  "asin",
+  "acos",
+  "atan",
+  "sinh",
+  "cosh",
+  "tanh",
+  "erf",
+  "threefry",
+  "div",
+  "sqrt",
+  "idiv",
+  "mod",
+]);
+
+/** Whether computing it in vain costs more than a branch. Operands are not looked at. */
+export const isExpensive = (e: Expr): boolean => e.op === "call" && expensive.has(e.fn);
+
+/** An expression that folds `value` into the accumulator `name`. */
+export function combined(combine: Combine, dtype: DType, name: string, value: Text): string {
+  if (dtype === "bool")
+    return combine === "max" || combine === "add"
+      ? `${name} || ${operand(value, strength.bitOr)}`
+      : `${name} && ${operand(value, strength.bitOr)}`;
+  if (combine === "max" || combine === "min") return `Math.${combine}(${name}, ${value.code})`;
+  if (dtype === "int32")
+    return combine === "add" ? `${name} + ${operand(unwrap(value), strength.product)} | 0` : `Math.imul(${name}, ${value.code})`;
+  return combine === "add" ? `${name} + ${operand(value, strength.product)}` : `${name} * ${operand(value, strength.product + 1)}`;
+}

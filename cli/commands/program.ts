@@ -1,0 +1,47 @@
+/** The command line as a whole. What a user did wrong is one line on stderr and status 2; a defect shows its stack and has status 1. */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { debugLevel } from "../../engine/debug.js";
+import { BackendError, OpError } from "../../engine/errors.js";
+import { evalCommand } from "./eval.js";
+import { hyphenated } from "./flags.js";
+import { trainCommand } from "./train.js";
+
+/** package.json is two folders up from the sources, three from dist/. */
+function version(): string {
+  for (const path of ["../../package.json", "../../../package.json"]) {
+    try {
+      return (JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")) as { version: string }).version;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
+  }
+  return "unknown";
+}
+
+/** The message for what the user can mend, or null for a defect. */
+function message(error: unknown): string | null {
+  if (error instanceof OpError) return error.message.startsWith(`${error.op}: `) ? error.message.slice(error.op.length + 2) : error.message;
+  if (error instanceof BackendError) return error.message;
+  if (error instanceof CommanderError) return error.message.replace(/^error: /, "").replace(/\n+\(?/g, " (");
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return error instanceof Error && typeof code === "string" && typeof syscall === "string" ? error.message : null;
+}
+
+/** Runs the command; returns its exit status. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const program = new Command("crabro").description("A tensor engine with autograd, and the networks it trains.").version(version());
+  for (const command of [trainCommand(), evalCommand()]) program.addCommand(command);
+  // Errors are printed below, once, for all of them alike.
+  for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ outputError: () => undefined });
+  try {
+    if (argv.length === 0) program.help();
+    await program.parseAsync(hyphenated(argv), { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    const text = message(error);
+    console.error(text === null || debugLevel() > 0 ? error : `crabro: ${text.replaceAll("\n", " ")}`);
+    return text === null ? 1 : 2;
+  }
+}

@@ -1,0 +1,169 @@
+/** `explain(t)` and `profile(fn)`: what a graph becomes, and what its kernels cost, as data with a `toString()`. */
+import { type Device, defaultDevice } from "./device.js";
+import { dtypeBytes } from "./dtype.js";
+import { OpError } from "./errors.js";
+import { printKernel } from "./kernel/print.js";
+import type { KernelTime } from "./runtime/execute.js";
+import { type PlanBoundary, temporaryBytes } from "./schedule/plan.js";
+import { schedule } from "./schedule/schedule.js";
+import { walk } from "./schedule/walk.js";
+import type { Tensor } from "./tensor.js";
+
+export interface ExplainedKernel {
+  readonly name: string;
+  /** Operations computed in it, in order. */
+  readonly ops: readonly string[];
+  /** Modules that they came from. */
+  readonly modules: readonly string[];
+  readonly flops: number;
+  readonly bytes: number;
+  /** Buffers written. */
+  readonly outputs: number;
+  /** The kernel IR, for reading. */
+  readonly ir: string;
+  /** What the device's compiler gets. */
+  readonly source: string;
+}
+
+export interface Explanation {
+  readonly device: string;
+  readonly graph: readonly string[];
+  readonly kernels: readonly ExplainedKernel[];
+  /** Values that pass through memory between kernels, and why. */
+  readonly boundaries: readonly PlanBoundary[];
+  readonly memory: {
+    readonly temporaryBytes: number;
+    readonly unsharedBytes: number;
+    readonly buffers: number;
+    readonly outputBytes: number;
+  };
+  toString(): string;
+}
+
+const amount = (n: number, unit: string): string => {
+  const step = n >= 1e9 ? ([1e9, "G"] as const) : n >= 1e6 ? ([1e6, "M"] as const) : n >= 1e3 ? ([1e3, "k"] as const) : ([1, ""] as const);
+  return `${(n / step[0]).toPrecision(3)} ${step[1]}${unit}`;
+};
+
+/**
+ * Schedules what reading the tensors together would compute, without computing it. Pending effects (assignments) of the device are part of it
+ * unless `effects` is false. Tensors that have a value already have no kernels.
+ */
+export async function explain(
+  tensors: Tensor | readonly Tensor[],
+  options: { readonly effects?: boolean; readonly fuse?: boolean } = {},
+): Promise<Explanation> {
+  const wanted = Array.isArray(tensors) ? (tensors as readonly Tensor[]) : [tensors as Tensor];
+  if (wanted.length === 0) throw new OpError("explain", "expected at least one tensor");
+  const device = wanted[0].device;
+  const effects = options.effects === false ? [] : [...device.effects];
+  const roots = [...new Set([...wanted, ...effects].map((t) => t.node))].filter((node) => node.value === null);
+  const graph = walk(roots);
+  const plan = schedule(
+    graph,
+    roots.map((node) => ({ node, donor: null })),
+    device.backend,
+    { fuse: options.fuse ?? device.fuse, verify: true },
+  );
+  const kernels: ExplainedKernel[] = [];
+  for (const step of plan.steps) {
+    if (step.kind === "host") {
+      kernels.push({
+        name: `host_${step.name}`,
+        ops: ["hostCall"],
+        modules: [],
+        flops: 0,
+        bytes: 0,
+        outputs: step.outputs.length,
+        ir: `${step.name} on the host: a round trip`,
+        source: "",
+      });
+      continue;
+    }
+    const executable = await device.backend.compile(step.kernel);
+    kernels.push({
+      name: step.kernel.name,
+      ...step.info,
+      outputs: step.kernel.buffers.filter((b) => b.access !== "read").length,
+      ir: printKernel(step.kernel),
+      source: executable.source,
+    });
+  }
+  const outputBytes = plan.slots.reduce((n, s) => n + (s.kind === "output" ? s.length * dtypeBytes[s.dtype] : 0), 0);
+  const memory = { temporaryBytes: temporaryBytes(plan), unsharedBytes: plan.unsharedBytes, buffers: plan.buffers.length, outputBytes };
+  return {
+    device: device.name,
+    graph: plan.graph,
+    kernels,
+    boundaries: plan.boundaries,
+    memory,
+    toString: () =>
+      [
+        `device ${device.name}: ${graph.nodes.length} nodes, ${kernels.length} kernels`,
+        ...kernels.map(
+          (k, i) =>
+            `kernel ${i + 1}  ${k.name}  ⟵ ${k.ops.join(" + ")}  ${amount(k.flops, "FLOP")}  ${amount(k.bytes, "B")}\n${k.ir.replace(/^/gm, "    ")}`,
+        ),
+        ...plan.boundaries.map((b) => `not fused  ${b.from} → ${b.to}: ${b.reason}`),
+        `memory  ${amount(memory.temporaryBytes, "B")} in ${memory.buffers} pooled buffers (unshared ${amount(memory.unsharedBytes, "B")}), outputs ${amount(outputBytes, "B")}`,
+      ].join("\n"),
+  };
+}
+
+export interface KernelProfile {
+  readonly name: string;
+  readonly ops: readonly string[];
+  readonly modules: readonly string[];
+  readonly launches: number;
+  readonly milliseconds: number;
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+export interface Profile<T> {
+  readonly result: T;
+  /** Time of all kernels together. */
+  readonly milliseconds: number;
+  /** By name, the slowest first. */
+  readonly kernels: readonly KernelProfile[];
+  toString(): string;
+}
+
+/** Runs `fn` (which must read what it wants computed) and times every kernel that runs on the device meanwhile. */
+export async function profile<T>(fn: () => T | Promise<T>, options: { readonly device?: Device } = {}): Promise<Profile<T>> {
+  const device = options.device ?? defaultDevice();
+  if (device.executor.onKernel !== null) throw new OpError("profile", "a profile is running on this device already; wait for it to end");
+  const byName = new Map<string, KernelTime & { launches: number }>();
+  device.executor.onKernel = (time) => {
+    const known = byName.get(time.name);
+    byName.set(time.name, {
+      ...time,
+      launches: (known?.launches ?? 0) + 1,
+      milliseconds: (known?.milliseconds ?? 0) + time.milliseconds,
+      flops: (known?.flops ?? 0) + time.flops,
+      bytes: (known?.bytes ?? 0) + time.bytes,
+    });
+  };
+  let result: T;
+  try {
+    result = await fn();
+    await device.executor.idle();
+  } finally {
+    device.executor.onKernel = null;
+  }
+  const kernels = [...byName.values()].sort((a, b) => b.milliseconds - a.milliseconds);
+  const milliseconds = kernels.reduce((n, k) => n + k.milliseconds, 0);
+  return {
+    result,
+    milliseconds,
+    kernels,
+    toString: () =>
+      [
+        `${milliseconds.toFixed(2)} ms in ${kernels.reduce((n, k) => n + k.launches, 0)} launches`,
+        ...kernels.map((k) => {
+          const rate = k.milliseconds > 0 ? k.milliseconds / 1e3 : Number.POSITIVE_INFINITY;
+          return `${k.milliseconds.toFixed(3).padStart(10)} ms ${String(k.launches).padStart(5)}×  ${amount(k.flops / rate, "FLOP/s").padStart(13)}  ${amount(k.bytes / rate, "B/s").padStart(10)}  ${k.name}`;
+        }),
+      ].join("\n"),
+  };
+}

@@ -1,0 +1,20 @@
+/** Every public function of tensors, by PyTorch's name in camelCase. */
+export * from "./activation.js";
+export * from "./attention.js";
+export * from "./complex.js";
+export * from "./conv.js";
+export * from "./creation.js";
+export * from "./dropout.js";
+export * from "./einsum.js";
+export * from "./elementwise.js";
+export * from "./embedding.js";
+export * from "./fft.js";
+export * from "./indexing.js";
+export * from "./linalg.js";
+export * from "./loss.js";
+export * from "./movement.js";
+export type { NormOptions } from "./norm.js";
+export * from "./norm.js";
+export * from "./pool.js";
+export * from "./reduction.js";
+export * from "./vision.js";

@@ -1,0 +1,267 @@
+/**
+ * Random numbers by counting: element i of the c-th draw of a generator is a hash of (seed, c, i), Threefry-2x32-20 (Salmon et al., 2011).
+ * So every device, any number of threads and any fusion give the same bits, and a draw can be repeated by naming it.
+ *
+ * Draw c has key (a, b) = threefry(seed; c, 0), computed on the host and read anew at each replay of a compiled function; word w of
+ * element i is threefry(a, b; i, w).
+ */
+import { type Device, defaultDevice } from "./device.js";
+import type { DType } from "./dtype.js";
+import { OpError } from "./errors.js";
+import { add, cos, log1p, lt, mul, neg, remainder, sqrt } from "./functional/elementwise.js";
+import { threefry2x32 } from "./kernel/scalar.js";
+import { cast } from "./ops/cast.js";
+import { defineOp, nonDifferentiable } from "./ops/record.js";
+import { hostScalar } from "./runtime/scalar.js";
+import { checkShape, type Shape, strides } from "./shape.js";
+import { apply, fromHost, type Tensor } from "./tensor.js";
+
+/** A seed, and how many draws have been made from it. Both may be set; the pair is the whole state. */
+export class Generator {
+  seed: number;
+  counter = 0;
+
+  constructor(seed = 0) {
+    this.seed = checkSeed(seed);
+  }
+
+  /** Starts again from a seed: a whole number from 0 to 2^53 − 1. */
+  manualSeed(seed: number): this {
+    this.seed = checkSeed(seed);
+    this.counter = 0;
+    return this;
+  }
+
+  /** The number of a new draw. */
+  next(): number {
+    return this.counter++;
+  }
+
+  /** The key of a new draw. */
+  nextKey(): readonly [number, number] {
+    return threefry2x32(this.seed | 0, Math.floor(this.seed / 2 ** 32) | 0, this.next() | 0, 0);
+  }
+}
+
+function checkSeed(seed: number): number {
+  if (!Number.isSafeInteger(seed) || seed < 0)
+    throw new OpError("manualSeed", `the seed is a whole number from 0 to 2^53 − 1; got ${seed}`);
+  return seed;
+}
+
+/** Used where no generator is given. */
+export const defaultGenerator = new Generator();
+
+/** Starts the default generator again from a seed. */
+export function manualSeed(seed: number): Generator {
+  return defaultGenerator.manualSeed(seed);
+}
+
+type Form = "bits" | "positive" | "uniform";
+type RandomAttrs = { readonly shape: Shape; readonly word: number; readonly form: Form };
+
+export const randomOp = defineOp<RandomAttrs>({
+  name: "random",
+  doc: "threefry(key; linear index, word): all 32 bits, the upper 31 as an int32 ≥ 0, or the upper 24 as a float32 in [0, 1). Inputs: the two words of the key.",
+  reference: "Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (2011)",
+  infer: (_, { shape, form }) => ({ shape, dtype: form === "uniform" ? "float32" : "int32" }),
+  lower: {
+    kind: "gather",
+    value: ({ pool, attrs: { shape, word, form }, input }, out) => {
+      const step = strides(shape);
+      const position = out.reduce((sum, at, i) => pool.add(sum, pool.mul(at, pool.int(step[i]))), pool.int(0));
+      const bits = pool.call("threefry", [input(0, []), input(1, []), position, pool.int(word)]);
+      if (form === "bits") return bits;
+      if (form === "positive") return pool.call("shr", [bits, pool.int(1)]);
+      return pool.mul(pool.cast(pool.call("shr", [bits, pool.int(8)]), "float32"), pool.const(2 ** -24, "float32"));
+    },
+  },
+  grad: nonDifferentiable,
+  samples: (["bits", "positive", "uniform"] as const).map((form) => ({
+    shapes: [[], []],
+    dtypes: ["int32", "int32"],
+    data: [[7], [-3]],
+    attrs: { shape: [3, 5], word: 0, form },
+  })),
+  cost: 100,
+});
+
+export interface RandomOptions {
+  /** Default: the default generator. */
+  readonly generator?: Generator;
+  readonly device?: Device;
+}
+
+/** The keys of draws, each as two rank-0 tensors. */
+export type Draws = (readonly [Tensor, Tensor])[];
+
+/** Draws that are noted, or made again, while a checkpoint runs or is recomputed; checkpoints may be inside others. */
+interface Tape {
+  readonly draws: Draws;
+  /** Null while recording. */
+  replayed: number | null;
+  readonly outer: Tape | null;
+}
+
+let tape: Tape | null = null;
+
+/** Runs `fn` and notes its draws. */
+export function recordDraws<T>(draws: Draws, fn: () => T): T {
+  return withTape({ draws, replayed: null, outer: tape }, fn);
+}
+
+/** Runs `fn` with the draws noted before, so that it gives the same numbers. */
+export function replayDraws<T>(draws: Draws, fn: () => T): T {
+  return withTape({ draws, replayed: 0, outer: tape }, fn);
+}
+
+function withTape<T>(next: Tape, fn: () => T): T {
+  tape = next;
+  try {
+    return fn();
+  } finally {
+    tape = next.outer;
+  }
+}
+
+function drawKey(generator: Generator, device: Device, from: Tape | null): Draws[number] {
+  if (from === null) {
+    let key: readonly [number, number] = [0, 0];
+    const first = hostScalar(
+      () => {
+        key = generator.nextKey();
+        return key[0];
+      },
+      { dtype: "int32", device },
+    );
+    return [first, hostScalar(() => key[1], { dtype: "int32", device })];
+  }
+  if (from.replayed === null) {
+    const made = drawKey(generator, device, from.outer);
+    from.draws.push(made);
+    return made;
+  }
+  const known = from.draws[from.replayed++];
+  if (known === undefined)
+    throw new OpError("checkpoint", "the function drew more random numbers when it was computed again; it must do the same both times");
+  return known;
+}
+
+function draw(
+  op: string,
+  shape: Shape,
+  forms: readonly Form[],
+  { generator = defaultGenerator, device = defaultDevice() }: RandomOptions,
+): Tensor[] {
+  checkShape(op, shape);
+  const key = drawKey(generator, device, tape);
+  return forms.map((form, word) => apply(randomOp, key, { shape: [...shape], word, form }));
+}
+
+type FloatOptions = RandomOptions & { readonly dtype?: "float32" | "float64" };
+
+/** Uniform in [0, 1), multiples of 2^-24. */
+export function rand(shape: Shape, options: FloatOptions = {}): Tensor {
+  const [uniform] = draw("rand", shape, ["uniform"], options);
+  return cast(uniform, options.dtype ?? "float32");
+}
+
+/** Uniform in [low, high). */
+export function uniform(
+  shape: Shape,
+  { low = 0, high = 1, ...options }: FloatOptions & { readonly low?: number; readonly high?: number } = {},
+): Tensor {
+  return add(mul(rand(shape, options), high - low), low);
+}
+
+/** Standard normal, by Box and Muller's transform: √(−2 ln(1 − u)) cos(2πv). */
+export function randn(shape: Shape, options: FloatOptions = {}): Tensor {
+  const [u, v] = draw("randn", shape, ["uniform", "uniform"], options);
+  return cast(mul(sqrt(mul(log1p(neg(u)), -2)), cos(mul(v, 2 * Math.PI))), options.dtype ?? "float32");
+}
+
+/** Whole numbers in [low, high), int32. */
+export function randint(low: number, high: number, shape: Shape, options: RandomOptions = {}): Tensor {
+  if (!Number.isInteger(low) || !Number.isInteger(high) || high <= low || high - low > 2 ** 31 - 1) {
+    throw new OpError("randint", `expected whole numbers low < high, no further apart than 2^31 − 1; got ${low} and ${high}`);
+  }
+  const [positive] = draw("randint", shape, ["positive"], options);
+  return add(remainder(positive, high - low), low);
+}
+
+/** 1 with the probability that each element of `p` names, else 0; shape and dtype of `p`. */
+export function bernoulli(p: Tensor, { generator }: { readonly generator?: Generator } = {}): Tensor {
+  const [uniform] = draw("bernoulli", p.shape, ["uniform"], { generator, device: p.device });
+  return cast(lt(uniform, cast(p, "float32")), p.dtype);
+}
+
+/** Dtypes and shapes follow `x`. */
+export function randLike(x: Tensor, options: RandomOptions = {}): Tensor {
+  return rand(x.shape, { dtype: floatOf("randLike", x.dtype), device: x.device, ...options });
+}
+
+export function randnLike(x: Tensor, options: RandomOptions = {}): Tensor {
+  return randn(x.shape, { dtype: floatOf("randnLike", x.dtype), device: x.device, ...options });
+}
+
+function floatOf(op: string, dtype: DType): "float32" | "float64" {
+  if (dtype === "float32" || dtype === "float64") return dtype;
+  throw new OpError(op, `expected a tensor of dtype float32 or float64; got ${dtype}`);
+}
+
+/** A random order of 0 … n − 1, int32; drawn on the host when called, so it stays the same in replays of a compiled function. */
+export function randperm(n: number, { generator = defaultGenerator, device = defaultDevice() }: RandomOptions = {}): Tensor {
+  if (!Number.isInteger(n) || n < 0) throw new OpError("randperm", `expected a whole number ≥ 0; got ${n}`);
+  return fromHost(hostPermutation(generator, n), [n], "int32", device);
+}
+
+/** 32 random bits each, as int32. */
+export function hostBits(generator: Generator, n: number, word = 0): Int32Array {
+  const [a, b] = generator.nextKey();
+  return Int32Array.from({ length: n }, (_, i) => threefry2x32(a, b, i, word)[0]);
+}
+
+/** The same numbers as `rand([n])`. */
+export function hostUniform(generator: Generator, n: number): Float32Array {
+  const bits = hostBits(generator, n);
+  return Float32Array.from(bits, (word) => (word >>> 8) * 2 ** -24);
+}
+
+/** The same numbers as `randn([n])`, to float32's rounding. */
+export function hostNormal(generator: Generator, n: number): Float32Array {
+  const [a, b] = generator.nextKey();
+  const uniformAt = (i: number, word: number): number => (threefry2x32(a, b, i, word)[0] >>> 8) * 2 ** -24;
+  return Float32Array.from({ length: n }, (_, i) => Math.sqrt(-2 * Math.log1p(-uniformAt(i, 0))) * Math.cos(2 * Math.PI * uniformAt(i, 1)));
+}
+
+/** Fisher and Yates's shuffle. */
+export function hostPermutation(generator: Generator, n: number): Int32Array {
+  const order = Int32Array.from({ length: n }, (_, i) => i);
+  const bits = hostBits(generator, n);
+  for (let i = n - 1; i > 0; i--) {
+    const j = (bits[i] >>> 0) % (i + 1);
+    [order[i], order[j]] = [order[j], order[i]];
+  }
+  return order;
+}
+
+export interface TruncNormalOptions {
+  readonly mean?: number;
+  readonly std?: number;
+  /** Values outside [a, b] are drawn again. Default −2 and 2, as they are, not in standard deviations. */
+  readonly a?: number;
+  readonly b?: number;
+}
+
+/** Normal numbers within bounds, by rejection (`torch.nn.init.trunc_normal_` has the same distribution). */
+export function truncNormal(generator: Generator, n: number, { mean = 0, std = 1, a = -2, b = 2 }: TruncNormalOptions = {}): Float32Array {
+  const [low, high] = [(a - mean) / std, (b - mean) / std];
+  if (!(low < high) || low > 4 || high < -4 || !(std > 0)) {
+    throw new OpError("truncNormal", `[${a}, ${b}] holds next to nothing of a normal distribution with mean ${mean} and deviation ${std}`);
+  }
+  const out = new Float32Array(n);
+  for (let at = 0; at < n; ) {
+    for (const z of hostNormal(generator, n - at)) if (z >= low && z <= high) out[at++] = mean + std * z;
+  }
+  return out;
+}

@@ -1,0 +1,71 @@
+/**
+ * Indices that only the device knows: a range check joins the plan that reads them, and every effect of that plan is conditional on it, so
+ * that a step with a bad index changes no parameter.
+ */
+import type { Device } from "../device.js";
+import { OpError } from "../errors.js";
+import { building, type Node } from "../graph.js";
+import { ge, logicalOr, lt, where } from "../ops/elementwise-logic.js";
+import { any } from "../ops/reduce.js";
+import { expandTo } from "../ops/view.js";
+import { Tensor, versionNode } from "../tensor.js";
+
+export interface RangeCheck {
+  /** Bool, rank 0: whether an index is out of range. */
+  readonly bad: Node;
+  readonly error: () => OpError;
+}
+
+/** Checks of every unchecked index among the nodes. */
+export function rangeChecks(nodes: readonly Node[]): RangeCheck[] {
+  return withoutGrad(() =>
+    nodes.flatMap((node) => {
+      const at = node.op.indexInput;
+      if (at === undefined || node.value !== null || node.attrs.checked !== false) return [];
+      const index = new Tensor(node.inputs[at]);
+      const size = node.attrs.size as number;
+      const bad = any(logicalOr(lt(index, 0), ge(index, size))).node;
+      const place = node.module === "" ? "" : ` in ${node.module}`;
+      const error = (): OpError =>
+        new OpError(
+          String(node.attrs.op),
+          `an index computed on the device is out of range for a dim of size ${size}${place}; valid are 0 to ${size - 1}`,
+        );
+      return [{ bad, error }];
+    }),
+  );
+}
+
+/** Makes pending versions keep their old values where a check fails. */
+export function predicate(handles: readonly Tensor[], checks: readonly RangeCheck[]): void {
+  withoutGrad(() => {
+    const bad = checks.map((check) => new Tensor(check.bad)).reduce((a, b) => logicalOr(a, b));
+    for (const handle of handles) {
+      const old = handle.generations.at(-1);
+      if (old === undefined || handle.node.inputs.length === 0) continue;
+      const kept = where(expandTo(bad, handle.shape), new Tensor(old), new Tensor(handle.node.inputs[0]));
+      // The condition is newer than the version that now reads it, and the walk sorts by age: the version has to be made anew.
+      handle.node = versionNode(handle, kept.node, handle.requiresGrad);
+    }
+  });
+}
+
+/** Throws the first check that failed. */
+export async function assertChecks(device: Device, checks: readonly RangeCheck[]): Promise<void> {
+  for (const { bad, error } of checks) {
+    const value = bad.value;
+    const flag =
+      value?.kind === "device" ? (await device.backend.download(value.storage.buffer, 1))[0] : value?.kind === "host" ? value.data[0] : 0;
+    if (flag !== 0) throw error();
+  }
+}
+
+function withoutGrad<T>(fn: () => T): T {
+  const before = building.gradEnabled;
+  building.gradEnabled = false;
+  try {
+    return fn();
+  } finally {
+    building.gradEnabled = before;
+  }
+}

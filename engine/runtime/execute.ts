@@ -1,0 +1,204 @@
+/** Runs plans in order on one backend. Where everything is compiled and no host call waits, a plan is posted at once. */
+import type { Backend, BufferHandle, Executable, Launch, LaunchTime } from "../../backends/backend.js";
+import { debugLog } from "../debug.js";
+import type { TypedArray } from "../dtype.js";
+import { InternalError } from "../errors.js";
+import type { Kernel } from "../kernel/ir.js";
+import { printKernel } from "../kernel/print.js";
+import type { HostFunction } from "../ops/host.js";
+import type { HostStep, Plan } from "../schedule/plan.js";
+import type { CompiledPlan } from "./cache.js";
+import type { BufferPool } from "./storage.js";
+
+/** What one run of a plan works on. */
+export interface Binding {
+  /** One a leaf of the walk: a device buffer, or host data to be copied in. */
+  readonly leaves: readonly (BufferHandle | TypedArray)[];
+  /** One an output; null where the output takes its donor's buffer. */
+  readonly outputs: readonly (BufferHandle | null)[];
+  readonly hostFunctions: readonly HostFunction[];
+}
+
+export interface KernelTime {
+  readonly name: string;
+  readonly milliseconds: number;
+  readonly flops: number;
+  readonly bytes: number;
+  readonly ops: readonly string[];
+  readonly modules: readonly string[];
+}
+
+const isData = (b: BufferHandle | TypedArray): b is TypedArray => ArrayBuffer.isView(b);
+
+export class Executor {
+  private tail: Promise<void> | null = null;
+  private readonly executables = new Map<string, Executable>();
+  /** While set, every kernel is timed and reported. */
+  onKernel: ((time: KernelTime) => void) | null = null;
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly pool: BufferPool,
+  ) {}
+
+  /** Compiles a plan's kernels, side by side where the backend compiles asynchronously. */
+  compile(plan: Plan): CompiledPlan {
+    const kernels = plan.steps.flatMap((step) => (step.kind === "kernel" ? [step.kernel] : []));
+    const made = kernels.map((kernel) => this.executable(kernel));
+    if (made.every((e): e is Executable => !(e instanceof Promise))) return { plan, executables: made, ready: null };
+    const ready = Promise.all(made).then((executables) => {
+      compiled.executables = executables;
+    });
+    ready.catch(() => {});
+    const compiled: CompiledPlan = { plan, executables: null, ready };
+    return compiled;
+  }
+
+  private executable(kernel: Kernel): Executable | Promise<Executable> {
+    const key = printKernel(kernel);
+    const known = this.executables.get(key);
+    if (known !== undefined) return known;
+    debugLog(5, () => key);
+    const made = this.backend.compile(kernel);
+    const keep = (executable: Executable): Executable => {
+      if (this.executables.size >= 4096) this.executables.delete(this.executables.keys().next().value as string);
+      this.executables.set(key, executable);
+      debugLog(4, () => `// ${kernel.name}\n${executable.source}`);
+      return executable;
+    };
+    return made instanceof Promise ? made.then(keep) : keep(made);
+  }
+
+  /** Runs after everything queued before. Returns null when all was posted at once, else a promise of the end. */
+  run(compiled: CompiledPlan, binding: Binding): Promise<void> | null {
+    const direct = this.tail === null && compiled.executables !== null && compiled.plan.steps.every((step) => step.kind === "kernel");
+    if (direct) {
+      this.post(compiled, binding);
+      return null;
+    }
+    const before = this.tail ?? Promise.resolve();
+    const done = before
+      .catch(() => {})
+      .then(async () => {
+        await compiled.ready;
+        await this.steps(compiled, binding);
+      });
+    const tail = done
+      .catch(() => {})
+      .then(() => {
+        if (this.tail === tail) this.tail = null;
+      });
+    this.tail = tail;
+    return done;
+  }
+
+  /** Resolves when nothing is queued on the host's side. */
+  async idle(): Promise<void> {
+    while (this.tail !== null) await this.tail;
+  }
+
+  private post(compiled: CompiledPlan, binding: Binding): void {
+    const buffers = this.bind(compiled.plan, binding);
+    try {
+      this.launch(compiled, buffers.slots, 0, compiled.plan.steps.length);
+    } finally {
+      for (const buffer of buffers.owned) this.pool.release(buffer);
+    }
+  }
+
+  private async steps(compiled: CompiledPlan, binding: Binding): Promise<void> {
+    const { steps } = compiled.plan;
+    const buffers = this.bind(compiled.plan, binding);
+    try {
+      let from = 0;
+      for (let at = 0; at <= steps.length; at++) {
+        const step = steps[at];
+        if (step?.kind === "kernel") continue;
+        this.launch(compiled, buffers.slots, from, at);
+        from = at + 1;
+        if (step !== undefined) await this.call(step, buffers.slots, binding.hostFunctions[step.call]);
+      }
+    } finally {
+      for (const buffer of buffers.owned) this.pool.release(buffer);
+    }
+  }
+
+  private bind(plan: Plan, binding: Binding): { slots: BufferHandle[]; owned: BufferHandle[] } {
+    const owned: BufferHandle[] = [];
+    const own = (dtype: BufferHandle["dtype"], length: number): BufferHandle => {
+      const buffer = this.pool.acquire(dtype, length);
+      owned.push(buffer);
+      return buffer;
+    };
+    try {
+      const shared = plan.buffers.map((b) => own(b.dtype, b.length));
+      const leafBuffer = (leaf: number, dtype: BufferHandle["dtype"]): BufferHandle => {
+        const bound = binding.leaves[leaf];
+        if (!isData(bound)) return bound;
+        const buffer = own(dtype, bound.length);
+        this.backend.upload(buffer, bound);
+        return buffer;
+      };
+      const slots = plan.slots.map((slot) => {
+        switch (slot.kind) {
+          case "leaf":
+            return leafBuffer(slot.leaf, slot.dtype);
+          case "constant": {
+            const buffer = own(slot.dtype, slot.length);
+            this.backend.upload(buffer, slot.data);
+            return buffer;
+          }
+          case "temporary":
+            return shared[slot.buffer];
+          case "output": {
+            const buffer = binding.outputs[slot.output] ?? (slot.donor === null ? null : binding.leaves[slot.donor]);
+            if (buffer === null || isData(buffer)) throw new InternalError("an output has no buffer");
+            return buffer;
+          }
+        }
+      });
+      return { slots, owned };
+    } catch (error) {
+      for (const buffer of owned) this.pool.release(buffer);
+      throw error;
+    }
+  }
+
+  private launch(compiled: CompiledPlan, slots: readonly BufferHandle[], from: number, to: number): void {
+    const { steps } = compiled.plan;
+    const executables = compiled.executables as readonly Executable[];
+    const launches: Launch[] = [];
+    let kernel = 0;
+    for (let at = 0; at < to; at++) {
+      const step = steps[at];
+      if (step.kind !== "kernel") continue;
+      if (at >= from) launches.push({ executable: executables[kernel], buffers: step.slots.map((slot) => slots[slot]) });
+      kernel++;
+    }
+    if (launches.length === 0) return;
+    const report = this.onKernel;
+    if (report === null) {
+      this.backend.run(launches);
+      return;
+    }
+    const infos = steps.slice(from, to).flatMap((step) => (step.kind === "kernel" ? [{ name: step.kernel.name, ...step.info }] : []));
+    this.backend.run(launches, (times: readonly LaunchTime[]) => {
+      times.forEach((time, i) => report({ ...infos[i], milliseconds: time.milliseconds }));
+    });
+  }
+
+  private async call(step: HostStep, slots: readonly BufferHandle[], fn: HostFunction): Promise<void> {
+    const length = (shape: readonly number[]): number => shape.reduce((n, size) => n * size, 1);
+    const inputs = await Promise.all(step.inputs.map((input) => this.backend.download(slots[input.slot], length(input.shape))));
+    const results = await fn(inputs);
+    for (const output of step.outputs) {
+      const data = results[output.output];
+      if (data === undefined || data.length !== length(output.shape)) {
+        throw new InternalError(
+          `host function ${step.name} gave ${data?.length ?? "no"} elements for output ${output.output}, which has shape [${output.shape.join(", ")}]`,
+        );
+      }
+      this.backend.upload(slots[output.slot], data);
+    }
+  }
+}

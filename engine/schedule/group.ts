@@ -1,0 +1,390 @@
+/**
+ * Groups definitions into kernels. Each definition starts alone and joins the kernel of a value it reads when that value sits at the very
+ * point of the kernel's axes where the definition needs it: as the epilogue of a reduction, as a further store over the same axes, as a
+ * further reduction over the same rows, or as the row that is written once its reductions are known. Every refusal leaves its reason.
+ */
+import type { Axis, Expr, RefExpr, Structure } from "../kernel/ir.js";
+import type { ExprPool } from "../kernel/simplify.js";
+import type { Definition, HostDefinition, LineDefinition, MapDefinition, PartDefinition, ReduceDefinition } from "./define.js";
+import { type Match, matchIndex } from "./match.js";
+
+/** A definition inside a loop kernel, in terms of the kernel's axes. */
+export interface Member {
+  readonly definition: MapDefinition | ReduceDefinition | PartDefinition;
+  /** Index of the element in the value's own shape, over the kernel's axes and `inner`. */
+  index: readonly Expr[];
+  /** Loops of this member inside the kernel's axes (the row). Empty for members of one value a point. */
+  inner: readonly Axis[];
+  /** For reductions. */
+  reduceAxes: readonly Axis[];
+  /** Element (map, part) or body (reduce), with refs. */
+  expr: Expr;
+  /** Part of the kernel's points where the member exists, if not all. */
+  guard: Expr | null;
+  /** How deep the expression is once values of the same kernel are written into it. */
+  readonly depth: number;
+}
+
+export interface LoopGroup {
+  readonly kind: "loops";
+  readonly id: number;
+  axes: readonly Axis[];
+  readonly members: Member[];
+}
+export interface SoloGroup {
+  readonly kind: "solo";
+  readonly id: number;
+  readonly definition: LineDefinition | HostDefinition;
+}
+export type Group = LoopGroup | SoloGroup;
+
+/** Why a value was not computed in the kernel of a value that it reads. */
+export interface Boundary {
+  readonly from: number;
+  readonly to: number;
+  readonly reason: string;
+}
+
+export interface GroupLimits {
+  readonly maxOutputs: number;
+  readonly maxBuffers: number;
+}
+
+/** Longer rows are not kept in one kernel: too few rows would run side by side. */
+const MAX_ROW = 1 << 16;
+const MAX_LONE_ROW = 1 << 10;
+/** Deeper expressions would strain every recursion over them. */
+const MAX_EXPR_DEPTH = 400;
+
+const size = (axes: readonly Axis[]): number => axes.reduce((n, axis) => n * axis.size, 1);
+
+export function refsOf(e: Expr, into: Map<number, RefExpr[]> = new Map(), seen: Set<Expr> = new Set()): Map<number, RefExpr[]> {
+  const stack: Expr[] = [e];
+  while (stack.length > 0) {
+    const at = stack.pop() as Expr;
+    if (seen.has(at)) continue;
+    seen.add(at);
+    if (at.op === "ref") {
+      const list = into.get(at.value);
+      if (list) list.push(at);
+      else into.set(at.value, [at]);
+      stack.push(...at.index);
+      if (at.guard) stack.push(at.guard);
+    } else if (at.op === "call") stack.push(...at.args);
+    else if (at.op === "load") {
+      stack.push(at.index);
+      if (at.guard) stack.push(at.guard);
+    }
+  }
+  return into;
+}
+
+/** Levels of an expression, where a ref counts as what it stands for. */
+function depthOf(e: Expr, ofRef: (value: number) => number): number {
+  const memo = new Map<Expr, number>();
+  const visit = (at: Expr): number => {
+    const known = memo.get(at);
+    if (known !== undefined) return known;
+    let depth = at.op === "ref" ? ofRef(at.value) : 0;
+    if (at.op === "call") for (const arg of at.args) depth = Math.max(depth, visit(arg));
+    memo.set(at, depth + 1);
+    return depth + 1;
+  };
+  return visit(e);
+}
+
+/** The expression whose refs are what a definition reads. */
+const exprOf = (d: Definition): Expr | null =>
+  d.kind === "reduce" ? d.body : d.kind === "line" ? d.input : d.kind === "host" ? null : d.expr;
+
+export class Grouper {
+  readonly groups: Group[] = [];
+  readonly boundaries: Boundary[] = [];
+  /** Groups that hold, or write parts of, each value. */
+  readonly homes = new Map<number, Set<Group>>();
+  private readonly needs = new Map<Group, Set<number>>();
+
+  constructor(
+    private readonly pool: ExprPool,
+    private readonly limits: GroupLimits,
+    private readonly fuse: boolean,
+  ) {}
+
+  add(definition: Definition): void {
+    const expr = exprOf(definition);
+    const reads = expr === null ? new Map((definition as HostDefinition).inputs.map((v) => [v, [] as RefExpr[]])) : refsOf(expr);
+    if (definition.kind === "line" || definition.kind === "host") {
+      const group: SoloGroup = { kind: "solo", id: this.groups.length, definition };
+      this.place(group, definition.value, reads.keys());
+      for (const value of reads.keys())
+        this.boundary(
+          value,
+          definition.value,
+          definition.kind === "line" ? `${definition.node.op.name} transforms whole lines` : "the host computes it",
+        );
+      return;
+    }
+    if (this.fuse && this.join(definition, reads)) return;
+    const member: Member = {
+      definition,
+      index: definition.kind === "part" ? definition.target : definition.index,
+      inner: [],
+      reduceAxes: definition.kind === "reduce" ? definition.reduceAxes : [],
+      expr: expr as Expr,
+      guard: null,
+      depth: depthOf(expr as Expr, () => 0),
+    };
+    const group: LoopGroup = { kind: "loops", id: this.groups.length, axes: definition.axes, members: [member] };
+    this.place(group, definition.value, reads.keys());
+    if (!this.fuse) for (const value of reads.keys()) this.boundary(value, definition.value, "fusion is off");
+  }
+
+  private place(group: Group, value: number, reads: Iterable<number>): void {
+    if (!this.groups.includes(group)) this.groups.push(group);
+    this.record(group, value, reads);
+  }
+
+  private record(group: Group, value: number, reads: Iterable<number>): void {
+    const homes = this.homes.get(value);
+    if (homes) homes.add(group);
+    else this.homes.set(value, new Set([group]));
+    const needs = this.needs.get(group) ?? new Set<number>();
+    for (const read of reads) needs.add(read);
+    this.needs.set(group, needs);
+  }
+
+  private boundary(from: number, to: number, reason: string): void {
+    if (this.homes.has(from)) this.boundaries.push({ from, to, reason });
+  }
+
+  /** Values that a kernel reads, its own among them. */
+  reads(group: Group): ReadonlySet<number> {
+    return this.needs.get(group) ?? new Set();
+  }
+
+  /** Values that a kernel computes or writes parts of. */
+  writes(group: Group): number[] {
+    return group.kind === "solo" ? [group.definition.value] : [...new Set(group.members.map((m) => m.definition.value))];
+  }
+
+  /** Whether a kernel reads a leaf only at the very element at which it stores `value`, and in no reduction: then both may share a buffer. */
+  readsInPlace(group: LoopGroup, leaf: number, value: number): boolean {
+    const target = group.members.find((m) => m.definition.value === value);
+    if (target === undefined || target.definition.kind !== "map") return false;
+    for (const member of group.members) {
+      for (const ref of refsOf(member.expr).get(leaf) ?? []) {
+        if (member.definition.kind === "reduce" || member.inner.length !== target.inner.length) return false;
+        if (!member.inner.every((axis, i) => axis === target.inner[i])) return false;
+        if (!ref.index.every((e, i) => e === target.index[i])) return false;
+      }
+    }
+    return true;
+  }
+
+  /** Groups that `group` reads from directly. */
+  dependencies(group: Group): Set<Group> {
+    const out = new Set<Group>();
+    for (const value of this.needs.get(group) ?? []) for (const home of this.homes.get(value) ?? []) if (home !== group) out.add(home);
+    return out;
+  }
+
+  /** Whether `from` depends on `on`, over any number of kernels. */
+  private dependsOn(from: Group, on: Group): boolean {
+    const seen = new Set<Group>();
+    const stack = [from];
+    while (stack.length > 0) {
+      const at = stack.pop() as Group;
+      if (at === on) return true;
+      if (seen.has(at)) continue;
+      seen.add(at);
+      for (const next of this.dependencies(at)) stack.push(next);
+    }
+    return false;
+  }
+
+  private join(d: MapDefinition | ReduceDefinition | PartDefinition, reads: Map<number, RefExpr[]>): boolean {
+    const candidates = new Set<LoopGroup>();
+    for (const value of reads.keys()) {
+      for (const home of this.homes.get(value) ?? []) {
+        if (home.kind === "loops") candidates.add(home);
+        else this.boundary(value, d.value, `${home.definition.node.op.name} writes whole lines`);
+      }
+    }
+    let joined: { group: LoopGroup; match: Match } | null = null;
+    for (const group of [...candidates].sort((a, b) => b.id - a.id)) {
+      const hosted = [...reads.keys()].filter((value) => this.homes.get(value)?.has(group));
+      if (joined !== null) {
+        const reason = this.tryMerge(joined.group, group, joined.match, d, reads);
+        if (reason !== null) for (const value of hosted) this.boundary(value, d.value, reason);
+        continue;
+      }
+      const outcome = this.tryJoin(group, d, reads);
+      if (typeof outcome === "string") for (const value of hosted) this.boundary(value, d.value, outcome);
+      else joined = { group, match: outcome };
+    }
+    return joined !== null;
+  }
+
+  private tryJoin(group: LoopGroup, d: MapDefinition | ReduceDefinition | PartDefinition, reads: Map<number, RefExpr[]>): Match | string {
+    const hostedRefs: { member: Member; ref: RefExpr }[] = [];
+    for (const [value, refs] of reads) {
+      const homes = this.homes.get(value);
+      if (!homes?.has(group)) continue;
+      if (homes.size > 1) return "it is put together by several kernels";
+      const member = group.members.find((m) => m.definition.value === value);
+      if (member === undefined || member.definition.kind === "part") return "a concatenation is complete only when all its parts are";
+      for (const ref of refs) hostedRefs.push({ member, ref });
+    }
+    if (d.kind === "reduce" && d.structure !== null) return `${d.node.op.name} reads its operands many times`;
+    const contraction = structureOf(group);
+    const depth = depthOf(d.kind === "reduce" ? d.body : d.expr, (value) => {
+      const member = group.members.find((m) => m.definition.value === value);
+      return member === undefined || member.definition.kind === "reduce" ? 0 : member.depth;
+    });
+    if (depth > MAX_EXPR_DEPTH) return "the chain of operations behind it is too long for one kernel";
+    const match = matchIndex(this.pool, group, d, hostedRefs, contraction !== null);
+    if (typeof match === "string") return match;
+
+    const row = rowOf(group);
+    const innerSize = size(match.inner);
+    if (d.kind === "reduce") {
+      if (contraction !== null) return `${contraction} ends its kernel with single elements, and the sum needs many`;
+      if (row === null) return "the values it reads are computed point by point, and a reduction needs whole rows of them";
+      if (size(d.reduceAxes) !== row) return `rows differ: ${size(d.reduceAxes)} elements here, ${row} there`;
+      if (match.inner.length > 0) return "the reduction has more results than the kernel has rows";
+    } else if (match.inner.length > 0) {
+      if (row === null || contraction !== null) return "each element it reads is used many times";
+      if (innerSize !== row) return `rows differ: ${innerSize} elements here, ${row} there`;
+      if (row > (size(group.axes) === 1 ? MAX_LONE_ROW : MAX_ROW)) return `rows of ${row} elements are too long for one kernel`;
+    }
+    const others = new Set<Group>();
+    for (const value of reads.keys()) for (const home of this.homes.get(value) ?? []) if (home !== group) others.add(home);
+    for (const other of others) if (this.dependsOn(other, group)) return "another kernel lies between them";
+    const stores = group.members.filter((m) => m.definition.kind !== "reduce").length + 1;
+    if (stores > this.limits.maxOutputs) return `the device writes at most ${this.limits.maxOutputs} buffers from one kernel`;
+    if (new Set([...(this.needs.get(group) ?? []), ...reads.keys()]).size + stores + 1 > this.limits.maxBuffers)
+      return `the device binds at most ${this.limits.maxBuffers} buffers to one kernel`;
+
+    match.split.forEach((axes, axis) => splitAxis(this.pool, group, axis, axes));
+    this.insert(group, d, match, depth);
+    this.record(group, d.value, reads.keys());
+    return match;
+  }
+
+  private insert(group: LoopGroup, d: MapDefinition | ReduceDefinition | PartDefinition, match: Match, depth: number): void {
+    const substitution = new Map(match.substitution);
+    let inner: readonly Axis[] = [];
+    let reduceAxes: readonly Axis[] = [];
+    const existing = loopShapes(group);
+    if (d.kind === "reduce") reduceAxes = this.reuse(existing, d.reduceAxes, substitution);
+    else inner = this.reuse(existing, match.inner, substitution);
+    const expr = d.kind === "reduce" ? d.body : d.expr;
+    group.members.push({
+      definition: d,
+      index: (d.kind === "part" ? d.target : d.index).map((e) => this.pool.substitute(e, substitution)),
+      inner,
+      reduceAxes,
+      expr: this.pool.substitute(expr, substitution),
+      guard: match.guard,
+      depth,
+    });
+  }
+
+  /** Loops of a kernel that run over the same sizes, in place of new ones: backends run loops over the same axes together. */
+  private reuse(existing: readonly (readonly Axis[])[], axes: readonly Axis[], substitution: Map<Axis, Expr>): readonly Axis[] {
+    const same = existing.find((loop) => loop.length === axes.length && loop.every((axis, i) => axis.size === axes[i].size));
+    if (same === undefined) return axes;
+    axes.forEach((axis, i) => substitution.set(axis, this.pool.axis(same[i])));
+    return same;
+  }
+
+  /** Moves the rows of `from` into `into`, when a definition that has just joined `into` reads both at the same rows. */
+  private tryMerge(
+    into: LoopGroup,
+    from: LoopGroup,
+    match: Match,
+    d: MapDefinition | ReduceDefinition | PartDefinition,
+    reads: Map<number, RefExpr[]>,
+  ): string | null {
+    if (structureOf(into) !== null || structureOf(from) !== null)
+      return `${structureOf(from) ?? structureOf(into)} has a kernel of its own`;
+    if (rowOf(into) === null || rowOf(into) !== rowOf(from) || size(into.axes) !== size(from.axes)) return "rows differ";
+    const hosted: { member: Member; ref: RefExpr }[] = [];
+    for (const [value, refs] of reads) {
+      if (!this.homes.get(value)?.has(from)) continue;
+      const member = from.members.find((m) => m.definition.value === value);
+      if (member === undefined || member.definition.kind === "part") return "a concatenation is complete only when all its parts are";
+      for (const ref of refs) hosted.push({ member, ref });
+    }
+    const other = matchIndex(this.pool, from, d, hosted, false);
+    if (typeof other === "string") return other;
+    if (other.split.size > 0) return "rows are numbered differently";
+    if (this.dependsOn(from, into)) return "one needs the other's finished result";
+    const through = [...this.dependencies(into)].filter((g) => g !== from).some((g) => this.dependsOn(g, from));
+    if (through) return "another kernel lies between them";
+    const back = new Map<Axis, Expr>();
+    for (const [axis, target] of other.substitution) {
+      const here = match.substitution.get(axis);
+      if (target.op !== "axis" || here === undefined) return "rows are numbered differently";
+      back.set(target.axis, here);
+    }
+    if (from.axes.some((axis) => !back.has(axis))) return "rows are numbered differently";
+    const existing = loopShapes(into);
+    const moved = from.members.map((member): Member => {
+      const substitution = new Map(back);
+      const inner = this.reuse(existing, member.inner, substitution);
+      const reduceAxes = this.reuse(existing, member.reduceAxes, substitution);
+      return {
+        definition: member.definition,
+        depth: member.depth,
+        inner,
+        reduceAxes,
+        index: member.index.map((e) => this.pool.substitute(e, substitution)),
+        expr: this.pool.substitute(member.expr, substitution),
+        guard: member.guard === null ? null : this.pool.substitute(member.guard, substitution),
+      };
+    });
+    into.members.splice(0, 0, ...moved);
+    for (const value of this.needs.get(from) ?? []) this.needs.get(into)?.add(value);
+    this.needs.delete(from);
+    for (const homes of this.homes.values()) if (homes.delete(from)) homes.add(into);
+    this.groups.splice(this.groups.indexOf(from), 1);
+    return null;
+  }
+}
+
+/** The contraction of a group, if it has one. */
+export function structureOf(group: LoopGroup): Structure | null {
+  for (const member of group.members)
+    if (member.definition.kind === "reduce" && member.definition.structure !== null) return member.definition.structure;
+  return null;
+}
+
+/** Elements of the rows that a group's plain reductions run over, or null without any. */
+function rowOf(group: LoopGroup): number | null {
+  const member = group.members.find((m) => m.definition.kind === "reduce" && m.definition.structure === null);
+  return member === undefined ? null : size(member.reduceAxes);
+}
+
+function loopShapes(group: LoopGroup): (readonly Axis[])[] {
+  const out: (readonly Axis[])[] = [];
+  for (const member of group.members) {
+    if (member.reduceAxes.length > 0 && member.definition.kind === "reduce" && member.definition.structure === null)
+      out.push(member.reduceAxes);
+    if (member.inner.length > 0) out.push(member.inner);
+  }
+  return out;
+}
+
+/** Replaces one axis of a kernel by several that number the same points, outermost first. */
+function splitAxis(pool: ExprPool, group: LoopGroup, axis: Axis, into: readonly Axis[]): void {
+  let flat: Expr = pool.int(0);
+  for (const part of into) flat = pool.add(pool.mul(flat, pool.int(part.size)), pool.axis(part));
+  const substitution = new Map([[axis, flat]]);
+  group.axes = group.axes.flatMap((a) => (a === axis ? into : [a]));
+  for (const member of group.members) {
+    member.index = member.index.map((e) => pool.substitute(e, substitution));
+    member.expr = pool.substitute(member.expr, substitution);
+    if (member.guard !== null) member.guard = pool.substitute(member.guard, substitution);
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * HorNet, the classification network, and its published variants.
+ *
+ * Paper: Rao et al., "HorNet: Efficient High-Order Spatial Interactions with Recursive Gated Convolutions", NeurIPS 2022.
+ * Original: hornet.py, classes `Block` and `HorNet`, functions `hornet_*`.
+ */
+import { OpError } from "../engine/errors.js";
+import { gelu } from "../engine/functional/activation.js";
+import { showShape } from "../engine/shape.js";
+import type { Tensor } from "../engine/tensor.js";
+import { GnConv, type GnConvOptions, type SpatialOperator } from "./gnconv.js";
+import { type Layer, Sequential } from "./nn/container.js";
+import { Conv2d } from "./nn/conv.js";
+import { DropPath } from "./nn/drop.js";
+import { constant, scaled, truncNormal, zeros } from "./nn/init.js";
+import { Linear } from "./nn/linear.js";
+import { Module } from "./nn/module.js";
+import { LayerNorm } from "./nn/norm.js";
+import { buildWith, type Parameter, parameter } from "./nn/parameter.js";
+
+export interface HorNetBlockOptions {
+  readonly dropPath?: number;
+  /** Initial value of the scales of the two branches; 0: no scales. */
+  readonly layerScaleInitValue?: number;
+  readonly gnconv?: GnConvOptions;
+}
+
+/**
+ * x = x + dropPath(γ₁ · gnconv(norm1(x)));
+ * x = x + dropPath(γ₂ · pwconv2(gelu(pwconv1(norm2(x))))), the second with the channels last.
+ */
+export class HorNetBlock extends Module {
+  readonly gamma1: Parameter | null;
+  readonly gamma2: Parameter | null;
+  readonly norm1: LayerNorm;
+  readonly gnconv: GnConv;
+  readonly norm2: LayerNorm;
+  readonly pwconv1: Linear;
+  readonly pwconv2: Linear;
+  readonly dropPath: DropPath;
+  readonly #dim: number;
+
+  constructor(dim: number, { dropPath = 0, layerScaleInitValue = 1e-6, gnconv = {} }: HorNetBlockOptions = {}) {
+    super();
+    const scale = () => (layerScaleInitValue > 0 ? parameter([dim], constant(layerScaleInitValue)) : null);
+    this.#dim = dim;
+    this.gamma1 = scale();
+    this.gamma2 = scale();
+    this.norm1 = new LayerNorm(dim, { eps: 1e-6, dataFormat: "channels_first" });
+    this.gnconv = new GnConv(dim, gnconv);
+    this.norm2 = new LayerNorm(dim, { eps: 1e-6 });
+    this.pwconv1 = new Linear(dim, 4 * dim);
+    this.pwconv2 = new Linear(4 * dim, dim);
+    this.dropPath = new DropPath(dropPath);
+  }
+
+  override forward(x: Tensor): Tensor {
+    let mixed = this.gnconv.forward(this.norm1.forward(x)); // [N, C, H, W]
+    if (this.gamma1 !== null) mixed = mixed.mul(this.gamma1.reshape([this.#dim, 1, 1]));
+    x = x.add(this.dropPath.forward(mixed));
+
+    const pixels = x.permute([0, 2, 3, 1]); // [N, H, W, C]
+    let mlp = this.pwconv2.forward(gelu(this.pwconv1.forward(this.norm2.forward(pixels)))); // [N, H, W, C]
+    if (this.gamma2 !== null) mlp = mlp.mul(this.gamma2);
+    return x.add(this.dropPath.forward(mlp.permute([0, 3, 1, 2]))); // [N, C, H, W]
+  }
+}
+
+export interface HorNetOptions {
+  readonly inChans?: number;
+  readonly numClasses?: number;
+  /** Blocks of each of the four stages. */
+  readonly depths?: readonly number[];
+  /** Channels of the first stage; each further stage doubles them. */
+  readonly baseDim?: number;
+  /** The gnConv of each stage. */
+  readonly gnconv?: readonly GnConvOptions[];
+  /** Drop-path rate of the last block; the rates rise evenly from 0. */
+  readonly dropPathRate?: number;
+  readonly layerScaleInitValue?: number;
+  readonly headInitScale?: number;
+}
+
+const third = 1.0 / 3.0;
+const filter = (h: number, w: number): SpatialOperator => ({ filter: "gf", h, w });
+
+/** Orders 2 to 5 and s = 1/3, with this operator in the third and fourth stage. */
+export function hornetGnConv(stage2: SpatialOperator = "7x7", stage3: SpatialOperator = "7x7"): GnConvOptions[] {
+  return (["7x7", "7x7", stage2, stage3] as const).map((dwconv, i) => ({ order: i + 2, s: third, dwconv }));
+}
+
+/** Images [N, inChans, H, W], of any size from 32 × 32 → logits [N, numClasses]. */
+export class HorNet extends Module {
+  readonly downsampleLayers: readonly Sequential[];
+  readonly stages: readonly Sequential<HorNetBlock>[];
+  readonly norm: LayerNorm;
+  readonly head: Linear;
+  readonly #inChans: number;
+
+  constructor(options: HorNetOptions = {}) {
+    super();
+    const { inChans = 3, numClasses = 1000, depths = [3, 3, 9, 3], baseDim = 96, gnconv = hornetGnConv() } = options;
+    const { dropPathRate = 0, layerScaleInitValue = 1e-6, headInitScale = 1 } = options;
+    if (depths.length !== 4 || gnconv.length !== 4) {
+      throw new OpError("HorNet", `there are four stages; got ${depths.length} depths and ${gnconv.length} gnconv settings`);
+    }
+    const dims = [1, 2, 4, 8].map((factor) => baseDim * factor);
+    const blocks = depths.reduce((a, b) => a + b);
+    const normFirst = (dim: number) => new LayerNorm(dim, { eps: 1e-6, dataFormat: "channels_first" });
+    const init = { weight: truncNormal(0.02), bias: zeros };
+    this.#inChans = inChans;
+
+    this.downsampleLayers = buildWith({ init }, () =>
+      dims.map((dim, i) =>
+        i === 0
+          ? new Sequential<Layer>(new Conv2d(inChans, dim, 4, { stride: 4 }), normFirst(dim))
+          : new Sequential<Layer>(normFirst(dims[i - 1]), new Conv2d(dims[i - 1], dim, 2, { stride: 2 })),
+      ),
+    );
+    let block = 0;
+    this.stages = buildWith({ init }, () =>
+      dims.map((dim, i) => {
+        const stage = Array.from({ length: depths[i] }, () => {
+          const dropPath = blocks > 1 ? (dropPathRate * block++) / (blocks - 1) : 0;
+          return new HorNetBlock(dim, { dropPath, layerScaleInitValue, gnconv: gnconv[i] });
+        });
+        return new Sequential(...stage);
+      }),
+    );
+    this.norm = new LayerNorm(dims[3], { eps: 1e-6 });
+    const headInit = { weight: scaled(init.weight, headInitScale), bias: zeros };
+    this.head = new Linear(dims[3], numClasses, { init: headInit });
+  }
+
+  /** What the head sees: images → [N, 8 · baseDim]. */
+  forwardFeatures(x: Tensor): Tensor {
+    if (x.ndim !== 4 || x.shape[1] !== this.#inChans) {
+      throw new OpError("HorNet", `expected images [N, ${this.#inChans}, H, W]; got ${showShape(x.shape)}`);
+    }
+    if (x.shape[2] < 32 || x.shape[3] < 32) {
+      throw new OpError(
+        "HorNet",
+        `four downsamplings leave nothing of ${x.shape[2]} × ${x.shape[3]} pixels; pad or resize to at least 32 × 32`,
+      );
+    }
+    this.stages.forEach((stage, i) => {
+      x = stage.forward(this.downsampleLayers[i].forward(x)); // [N, baseDim · 2ⁱ, H / 2ⁱ⁺², W / 2ⁱ⁺²]
+    });
+    return this.norm.forward(x.mean({ dim: [2, 3] })); // [N, 8 · baseDim]
+  }
+
+  override forward(x: Tensor): Tensor {
+    return this.head.forward(this.forwardFeatures(x)); // [N, numClasses]
+  }
+}
+
+const depths = [2, 3, 18, 2];
+/** 14 × 8 and 7 × 4 coefficients are those of the last two stages at 224 pixels; 24 × 13 and 12 × 7 those at 384. */
+const gf224 = hornetGnConv(filter(14, 8), filter(7, 4));
+const gf384 = hornetGnConv(filter(24, 13), filter(12, 7));
+
+/** The published variants, and the micro networks of the quick start. */
+export const hornetVariants: Readonly<Record<string, HorNetOptions>> = {
+  hornet_tiny_7x7: { depths, baseDim: 64 },
+  hornet_tiny_gf: { depths, baseDim: 64, gnconv: gf224 },
+  hornet_small_7x7: { depths, baseDim: 96 },
+  hornet_small_gf: { depths, baseDim: 96, gnconv: gf224 },
+  hornet_base_7x7: { depths, baseDim: 128 },
+  hornet_base_gf: { depths, baseDim: 128, gnconv: gf224 },
+  hornet_base_gf_img384: { depths, baseDim: 128, gnconv: gf384 },
+  hornet_large_7x7: { depths, baseDim: 192 },
+  hornet_large_gf: { depths, baseDim: 192, gnconv: gf224 },
+  hornet_large_gf_img384: { depths, baseDim: 192, gnconv: gf384 },
+  // For 32 × 32 images of one channel; the coefficients are those of the last two stages there.
+  hornet_micro_7x7: { depths: [1, 1, 2, 1], baseDim: 16, inChans: 1, numClasses: 10 },
+  hornet_micro_gf: { depths: [1, 1, 2, 1], baseDim: 16, inChans: 1, numClasses: 10, gnconv: hornetGnConv(filter(2, 2), filter(1, 1)) },
+};

@@ -1,0 +1,24 @@
+/** Activations as modules. */
+import { gelu, relu } from "../../engine/functional/activation.js";
+import type { Tensor } from "../../engine/tensor.js";
+import { Module } from "./module.js";
+
+/** x Φ(x), by the error function unless `approximate` is "tanh". */
+export class GELU extends Module {
+  readonly #approximate: "none" | "tanh";
+
+  constructor({ approximate = "none" }: { readonly approximate?: "none" | "tanh" } = {}) {
+    super();
+    this.#approximate = approximate;
+  }
+
+  override forward(x: Tensor): Tensor {
+    return gelu(x, { approximate: this.#approximate });
+  }
+}
+
+export class ReLU extends Module {
+  override forward(x: Tensor): Tensor {
+    return relu(x);
+  }
+}

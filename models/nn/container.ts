@@ -1,0 +1,70 @@
+/** Modules that hold others: `Sequential`, `ModuleList`, `Identity`. */
+import type { Tensor } from "../../engine/tensor.js";
+import { Module } from "./module.js";
+
+/** A module of one tensor. */
+export type Layer = Module & { forward(x: Tensor): Tensor };
+
+/** Calls its children one after the other; they are named 0, 1, 2, … */
+export class Sequential<T extends Layer = Layer> extends Module {
+  readonly #layers: readonly T[];
+
+  constructor(...layers: T[]) {
+    super();
+    this.#layers = layers;
+  }
+
+  get length(): number {
+    return this.#layers.length;
+  }
+  /** The layer at a position; negative positions count from the end. */
+  at(index: number): T | undefined {
+    return this.#layers.at(index);
+  }
+  [Symbol.iterator](): Iterator<T> {
+    return this.#layers[Symbol.iterator]();
+  }
+
+  override *namedChildren(): Generator<[string, Module]> {
+    for (let i = 0; i < this.#layers.length; i++) yield [String(i), this.#layers[i]];
+  }
+
+  override forward(x: Tensor): Tensor {
+    for (const layer of this.#layers) x = layer.forward(x);
+    return x;
+  }
+}
+
+/** A list of modules named 0, 1, 2, … for its owner to call. A plain array in a property does the same. */
+export class ModuleList<T extends Module = Module> extends Module {
+  readonly #modules: T[];
+
+  constructor(modules: readonly T[] = []) {
+    super();
+    this.#modules = [...modules];
+  }
+
+  get length(): number {
+    return this.#modules.length;
+  }
+  at(index: number): T | undefined {
+    return this.#modules.at(index);
+  }
+  push(module: T): void {
+    this.#modules.push(module);
+  }
+  [Symbol.iterator](): Iterator<T> {
+    return this.#modules[Symbol.iterator]();
+  }
+
+  override *namedChildren(): Generator<[string, Module]> {
+    for (let i = 0; i < this.#modules.length; i++) yield [String(i), this.#modules[i]];
+  }
+}
+
+/** Returns its input. */
+export class Identity extends Module {
+  override forward(x: Tensor): Tensor {
+    return x;
+  }
+}

@@ -1,0 +1,55 @@
+/** Convolution layers. */
+import { OpError } from "../../engine/errors.js";
+import { conv2d } from "../../engine/functional/conv.js";
+import type { Tensor } from "../../engine/tensor.js";
+import { kaimingUniform, uniform } from "./init.js";
+import { Module } from "./module.js";
+import { type BuildOptions, buildWith, initInForce, type Parameter, parameter } from "./parameter.js";
+
+type Pair = number | readonly [number, number];
+const pair = (value: Pair): readonly [number, number] => (typeof value === "number" ? [value, value] : value);
+
+export interface Conv2dOptions extends BuildOptions {
+  readonly stride?: Pair;
+  readonly padding?: Pair;
+  readonly dilation?: Pair;
+  readonly groups?: number;
+  readonly bias?: boolean;
+}
+
+/** Convolution of x [N, in, H, W] with weight [out, in / groups, kh, kw], zero padding. `groups` = in: depthwise. */
+export class Conv2d extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter | null;
+  readonly #options: {
+    readonly stride: readonly [number, number];
+    readonly padding: readonly [number, number];
+    readonly dilation: readonly [number, number];
+    readonly groups: number;
+  };
+
+  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: Conv2dOptions = {}) {
+    super();
+    const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, ...build } = options;
+    if (inChannels % groups !== 0 || outChannels % groups !== 0) {
+      throw new OpError("Conv2d", `${inChannels} input and ${outChannels} output channels do not divide into ${groups} groups`);
+    }
+    this.#options = { stride: pair(stride), padding: pair(padding), dilation: pair(dilation), groups };
+    const [kh, kw] = pair(kernelSize);
+    const fanIn = (inChannels / groups) * kh * kw;
+    [this.weight, this.bias] = buildWith(build, () => {
+      const init = initInForce() ?? { weight: kaimingUniform, bias: uniform(1 / Math.sqrt(fanIn)) };
+      return [parameter([outChannels, inChannels / groups, kh, kw], init.weight), bias ? parameter([outChannels], init.bias) : null];
+    });
+  }
+
+  override forward(x: Tensor): Tensor {
+    return conv2d(x, this.weight, { ...this.#options, bias: this.bias });
+  }
+
+  protected override describe(): string {
+    const [out, perGroup, kh, kw] = this.weight.shape;
+    const { stride, groups } = this.#options;
+    return `${perGroup * groups}, ${out}, kernelSize=${kh}x${kw}, stride=${stride[0]}${groups > 1 ? `, groups=${groups}` : ""}`;
+  }
+}

@@ -1,0 +1,68 @@
+/** Layers that act in training only, and the learned scale of residual branches. */
+import { OpError } from "../../engine/errors.js";
+import { dropout, dropPath } from "../../engine/functional/dropout.js";
+import type { Tensor } from "../../engine/tensor.js";
+import { constant } from "./init.js";
+import { Module } from "./module.js";
+import { type BuildOptions, buildWith, type Parameter, parameter } from "./parameter.js";
+
+function checkRate(op: string, p: number): number {
+  if (!(p >= 0 && p < 1)) throw new OpError(op, `the rate is a number from 0 to below 1; got ${p}`);
+  return p;
+}
+
+/** Zeroes elements with probability p in training and divides the rest by 1 − p. */
+export class Dropout extends Module {
+  readonly #p: number;
+
+  constructor(p = 0.5) {
+    super();
+    this.#p = checkRate("Dropout", p);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return this.training && this.#p > 0 ? dropout(x, { p: this.#p }) : x;
+  }
+
+  protected override describe(): string {
+    return `p=${this.#p}`;
+  }
+}
+
+/** Stochastic depth: in training, each sample of a residual branch is dropped with probability p, or else divided by 1 − p. */
+export class DropPath extends Module {
+  readonly #p: number;
+
+  constructor(p = 0) {
+    super();
+    this.#p = checkRate("DropPath", p);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return this.training && this.#p > 0 ? dropPath(x, this.#p) : x;
+  }
+
+  protected override describe(): string {
+    return `p=${this.#p}`;
+  }
+}
+
+export interface LayerScaleOptions extends BuildOptions {
+  readonly initValue?: number;
+  /** Where the channels are: the second dim (`nchw`) or the last (`nlc`). */
+  readonly format?: "nchw" | "nlc";
+}
+
+/** Multiplies every channel by a learned factor: `gamma` [1, C, 1, 1] for nchw, [C] for nlc. */
+export class LayerScale extends Module {
+  readonly gamma: Parameter;
+
+  constructor(dim: number, { initValue = 1e-5, format = "nlc", ...build }: LayerScaleOptions = {}) {
+    super();
+    this.gamma = buildWith(build, () => parameter(format === "nchw" ? [1, dim, 1, 1] : [dim], constant(initValue)));
+  }
+
+  override forward(x: Tensor): Tensor {
+    return x.mul(this.gamma);
+  }
+}

@@ -1,0 +1,68 @@
+/** How parameters come into being: their device, their initial values, or no values at all. */
+import { type Device, defaultDevice } from "../../engine/device.js";
+import { type DType, hostArray, type TypedArray } from "../../engine/dtype.js";
+import { defaultGenerator, type Generator } from "../../engine/random.js";
+import { numel, type Shape } from "../../engine/shape.js";
+import { fromHost, Tensor } from "../../engine/tensor.js";
+
+/** Fills a host array with initial values. */
+export type Init = (values: TypedArray, shape: Shape, generator: Generator) => void;
+
+export interface BuildOptions {
+  /** Default: the default device. */
+  readonly device?: Device;
+  /** Default: float32. */
+  readonly dtype?: "float32" | "float64";
+  /** Where initial values are drawn from. Default: the default generator. */
+  readonly generator?: Generator;
+  /** Build names and shapes only: parameters have no values until a state dict is loaded. */
+  readonly meta?: boolean;
+  /** Initial weights and biases of the linear and convolution layers built, in place of PyTorch's. */
+  readonly init?: { readonly weight: Init; readonly bias: Init };
+}
+
+let current: BuildOptions = {};
+
+/** Builds modules with these options; those of an enclosing `buildWith` stay in force where none are given. */
+export function buildWith<T>(options: BuildOptions, make: () => T): T {
+  const outer = current;
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  current = { ...outer, ...given };
+  try {
+    return make();
+  } finally {
+    current = outer;
+  }
+}
+
+/** The initialisation in force for linear and convolution layers. */
+export const initInForce = (): BuildOptions["init"] => current.init;
+
+/** A tensor that parameters and buffers are made of, under the options in force. */
+export function initial(shape: Shape, init: Init, dtype: DType = current.dtype ?? "float32"): Tensor {
+  const device = current.device ?? defaultDevice();
+  if (current.meta === true) return withoutValues(shape, dtype, device);
+  const values = hostArray(dtype, numel(shape));
+  init(values, shape, current.generator ?? defaultGenerator);
+  return fromHost(values, shape, dtype, device);
+}
+
+/** A tensor that the optimizer changes: a leaf that requires gradients. Modules find it among their properties. */
+export class Parameter extends Tensor {
+  constructor(values: Tensor) {
+    super(values.node);
+    this.node.owner = this;
+    this.requiresGrad_();
+  }
+}
+
+export const parameter = (shape: Shape, init: Init): Parameter => new Parameter(initial(shape, init));
+
+/** A leaf of known shape that holds nothing. */
+export function withoutValues(shape: Shape, dtype: DType, device: Device): Tensor {
+  const empty = fromHost(hostArray(dtype, 0), shape, dtype, device);
+  empty.node.value = { kind: "gone", why: "it belongs to a model built without values (meta: true); load a state dict first" };
+  return empty;
+}
+
+export const isWithoutValues = (tensor: Tensor): boolean => tensor.node.value?.kind === "gone";

@@ -1,0 +1,93 @@
+/**
+ * `npm run test:full`: everything that the whole set of reference data says about what is here, on the cpu device. The data lie beside
+ * the repository (`../shared/golden`); where they do not, this says so and passes.
+ *
+ * The last line is "N passed, N failed". A part leaves out what is known to be absent (`absent`, and kinds of networks that are not
+ * listed); anything else that is missing counts as failed.
+ */
+import { existsSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Command } from "commander";
+import { count, textReport } from "../conformance/report.js";
+import { type RunResult, runFolder } from "../conformance/supervise.js";
+import type { Task } from "../conformance/tasks.js";
+
+const golden = resolve(dirname(fileURLToPath(import.meta.url)), "..", "..", "shared", "golden");
+
+interface Part {
+  readonly name: string;
+  readonly folder: string;
+  readonly select: (task: Task) => boolean;
+  readonly deviceOptions?: Readonly<Record<string, unknown>>;
+}
+
+/** Operations that are not here yet. */
+const absent = /^torch\.(topk|sort|argsort)$|^torchvision\./;
+/** Kinds of modules that are here. */
+const kinds = new Set(["LayerNorm", "LayerNorm2d", "LayerScale", "gnconv", "GlobalLocalFilter", "hornet_block", "HorNet"]);
+/** Cases of other kinds that are about a network that is here. */
+const networks = new Set([
+  "hornet_tiny_7x7",
+  "hornet_tiny_gf",
+  "traj_adamw_hornet_7x7",
+  "traj_sgd_hornet_7x7",
+  "decay_hornet_tiny_7x7",
+  "decay_hornet_tiny_7x7_ld0.7",
+]);
+
+const present = (task: Task): boolean => !absent.test(task.op);
+const unfused = { fuse: false };
+const parts: readonly Part[] = [
+  { name: "operations", folder: "ops", select: present },
+  { name: "operations, unfused", folder: "ops", select: (task) => present(task) && task.family !== "errors", deviceOptions: unfused },
+  { name: "modules", folder: "models", select: (task) => kinds.has(task.op) },
+  {
+    name: "modules, unfused",
+    folder: "models",
+    select: (task) => task.op === "GlobalLocalFilter" || task.op === "hornet_block",
+    deviceOptions: unfused,
+  },
+  { name: "networks and trainings", folder: "models", select: (task) => networks.has(task.id) },
+];
+
+async function main(json: string | undefined): Promise<number> {
+  if (!existsSync(golden)) {
+    console.log(`there is no reference data in ${golden}: nothing is compared`);
+    return finish([], json);
+  }
+  const runs: { part: Part; run: RunResult; seconds: number }[] = [];
+  for (const part of parts) {
+    const start = performance.now();
+    const run = await runFolder({
+      folder: join(golden, part.folder),
+      device: "cpu",
+      deviceOptions: part.deviceOptions,
+      select: part.select,
+    });
+    const seconds = (performance.now() - start) / 1000;
+    console.log(`\n== ${part.name} (${seconds.toFixed(1)} s)\n${textReport(run, part.folder === "ops" ? "family" : "op")}`);
+    runs.push({ part, run, seconds });
+  }
+  return finish(runs, json);
+}
+
+function finish(runs: readonly { part: Part; run: RunResult; seconds: number }[], json: string | undefined): number {
+  const rows = runs.map(({ part, run, seconds }) => {
+    const { passed, failed, missing, refused } = count(run.results);
+    return { name: part.name, seconds, passed: passed + refused, failed: failed + missing };
+  });
+  const passed = rows.reduce((n, row) => n + row.passed, 0);
+  const failed = rows.reduce((n, row) => n + row.failed, 0);
+  if (rows.length > 0) console.log();
+  for (const row of rows) {
+    const counts = `${String(row.passed).padStart(6)} passed ${String(row.failed).padStart(4)} failed`;
+    console.log(`${row.name.padEnd(28)}${counts} ${row.seconds.toFixed(1).padStart(8)} s`);
+  }
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify({ passed, failed, parts: rows }, null, 1)}\n`);
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed > 0 ? 1 : 0;
+}
+
+const command = new Command("test:full").option("--json <file>", "also write the counts to a file").allowExcessArguments(false).parse();
+process.exitCode = await main(command.opts<{ json?: string }>().json);

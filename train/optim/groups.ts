@@ -1,0 +1,57 @@
+/** Parameter groups of the published recipes: what is decayed, and how much slower early layers learn. */
+import { OpError } from "../../engine/errors.js";
+import type { Module } from "../../models/nn/module.js";
+import type { Parameter } from "../../models/nn/parameter.js";
+
+export interface ParamGroupsOptions {
+  readonly weightDecay: number;
+  /** Below 1: rates fall by this factor from layer to layer, seen from the head. Default 1: one rate. */
+  readonly layerDecay?: number;
+}
+
+/** A group for an optimizer, with what decided it. */
+export interface NamedGroup {
+  readonly name: string;
+  readonly layerId: number | null;
+  readonly lrScale: number;
+  readonly weightDecay: number;
+  readonly params: readonly Parameter[];
+  /** State-dict names of `params`. */
+  readonly names: readonly string[];
+}
+
+/** Vectors (norms, biases, layer scales) are not decayed; filters, and scalars such as `slot_scale`, are. */
+export function isDecayed(name: string, parameter: { readonly ndim: number }): boolean {
+  return parameter.ndim !== 1 && !/(^|\.)(bias|gamma|beta)$/.test(name);
+}
+
+/** Layer ids 0 … 13 of a HorNet for fine-tuning. The third downsampling and the second stage share ids with their neighbours as published. */
+export function hornetLayerId(name: string): number {
+  const downsample = /^downsample_layers\.(\d)\./.exec(name);
+  if (downsample !== null) return [0, 2, 3, 12][Number(downsample[1])];
+  const block = /^stages\.(\d)\.(\d+)\./.exec(name);
+  if (block !== null) return [1, 2, Math.min(3 + Math.floor(Number(block[2]) / 2), 11), 12][Number(block[1])];
+  if (/^(norm|head)\./.test(name)) return hornetLayers - 1;
+  throw new OpError("hornetLayerId", `${name} is no parameter of a HorNet`);
+}
+const hornetLayers = 14;
+
+/** Groups in order of their first parameter: `decay` and `no_decay`, or with layer decay `layer_3_decay`, `layer_3_no_decay`, … */
+export function paramGroups(model: Module, { weightDecay, layerDecay = 1 }: ParamGroupsOptions): NamedGroup[] {
+  const groups = new Map<string, { layerId: number | null; lrScale: number; weightDecay: number; params: Parameter[]; names: string[] }>();
+  for (const [name, parameter] of model.namedParameters()) {
+    if (!parameter.requiresGrad) continue;
+    const decayed = isDecayed(name, parameter);
+    const layerId = layerDecay === 1 ? null : hornetLayerId(name);
+    const key = `${layerId === null ? "" : `layer_${layerId}_`}${decayed ? "decay" : "no_decay"}`;
+    let group = groups.get(key);
+    if (group === undefined) {
+      const lrScale = layerId === null ? 1 : layerDecay ** (hornetLayers - 1 - layerId);
+      group = { layerId, lrScale, weightDecay: decayed ? weightDecay : 0, params: [], names: [] };
+      groups.set(key, group);
+    }
+    group.params.push(parameter);
+    group.names.push(name);
+  }
+  return [...groups].map(([name, group]) => ({ name, ...group }));
+}
