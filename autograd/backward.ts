@@ -98,13 +98,13 @@ function totalsOf(
   roots: readonly (readonly [Node, Tensor])[],
   wanted: ReadonlySet<Node>,
   createGraph: boolean,
+  ends?: ReadonlySet<Node>,
 ): Map<Node, Tensor> {
   const totals = new Map<Node, Tensor>();
-  withGradMode("gradients", createGraph, () => {
-    propagate(nodes, roots, (node, total) => {
-      if (wanted.has(node)) totals.set(node, total);
-    });
-  });
+  const note = (node: Node, total: Tensor): void => {
+    if (wanted.has(node)) totals.set(node, total);
+  };
+  withGradMode("gradients", createGraph, () => propagate(nodes, roots, note, ends));
   return totals;
 }
 
@@ -171,6 +171,7 @@ function propagate(
   nodes: readonly Node[],
   roots: readonly (readonly [Node, Tensor])[],
   arrived: (node: Node, total: Tensor) => void,
+  ends: ReadonlySet<Node> = new Set(),
 ): void {
   const visited = new Set(nodes);
   const parts = new Map<Node, Tensor[]>();
@@ -190,7 +191,7 @@ function propagate(
       building.module = node.module;
       const total = accumulate(arriving);
       arrived(node, total);
-      if (isLeaf(node) || !node.inputs.some((input) => visited.has(input))) continue;
+      if (isLeaf(node) || ends.has(node) || !node.inputs.some((input) => visited.has(input))) continue;
       const found = inputGradients(node, total, (i) => visited.has(node.inputs[i]));
       found.forEach((part, i) => {
         if (part !== null && visited.has(node.inputs[i])) add(node.inputs[i], part);
@@ -208,16 +209,21 @@ function inputGradients(node: Node, grad: Tensor, needs: (i: number) => boolean)
   const inputs = node.inputs.map((input) => new Tensor(input));
   const context = { inputs, output: new Tensor(node), grad, attrs, needs };
   const found = op.grad === throughSlow ? slowGradients(node, inputs, grad, needs) : op.grad(context);
+  checkGradients(op.name, found, inputs);
+  return found;
+}
+
+/** Throws unless every gradient has the shape and dtype of its input. */
+export function checkGradients(op: string, found: readonly (Tensor | null)[], inputs: readonly Tensor[]): void {
   if (found.length > inputs.length)
-    throw new OpError(op.name, `its gradient rule returned ${found.length} gradients for ${inputs.length} inputs`);
+    throw new OpError(op, `its gradient rule returned ${found.length} gradients for ${inputs.length} inputs`);
   found.forEach((part, i) => {
     if (part === null || (sameShape(part.shape, inputs[i].shape) && part.dtype === inputs[i].dtype)) return;
     throw new OpError(
-      op.name,
+      op,
       `its gradient rule returned ${part.dtype} ${showShape(part.shape)} for input ${i}, which is ${inputs[i].dtype} ${showShape(inputs[i].shape)}`,
     );
   });
-  return found;
 }
 
 /** Gradients by way of the operation's slow definition, built anew from its inputs. */
@@ -246,7 +252,7 @@ export function gradientsOf(
   const wanted = new Set(places.filter((node, i) => needs(i) && node.requiresGrad));
   // One place may be made from another; what lies behind each is the business of the pass that asked.
   const nodes = collect("gradients", [output.node], wanted, wanted);
-  const totals = totalsOf(nodes, [[output.node, grad]], wanted, createGraph);
+  const totals = totalsOf(nodes, [[output.node, grad]], wanted, createGraph, wanted);
   return places.map((node, i) => (needs(i) ? (totals.get(node) ?? null) : null));
 }
 

@@ -2,6 +2,7 @@
 import { OpError } from "../engine/errors.js";
 import type { GradRule, OpRecord } from "../engine/ops/record.js";
 import { apply, Tensor } from "../engine/tensor.js";
+import { checkGradients } from "./backward.js";
 import { noGrad } from "./grad-mode.js";
 
 /** What a hand-written gradient is made of. */
@@ -27,12 +28,12 @@ export function customGradient<A extends readonly Tensor[]>(
 ): (...inputs: A) => Tensor {
   const name = options.name ?? (forward.name || "customGradient");
   const record = throughRecord(name, "A function with a gradient given by hand.", ({ inputs, output, grad }) => {
-    const found = backward({ inputs: inputs.slice(1), output, grad });
-    if (found.length !== inputs.length - 1)
-      throw new OpError(
-        name,
-        `backward returned ${found.length} gradients for ${inputs.length - 1} inputs; return null where there is none`,
-      );
+    const own = inputs.slice(1);
+    const found = backward({ inputs: own, output, grad });
+    if (found.length < own.length) {
+      throw new OpError(name, `backward returned ${found.length} gradients for ${own.length} inputs; return null where there is none`);
+    }
+    checkGradients(name, found, own);
     return [null, ...found];
   });
   return (...inputs) => {

@@ -20,12 +20,17 @@ export interface Executable {
 
 export interface Launch {
   readonly executable: Executable;
-  /** In the order of the kernel's `buffers`. */
+  /** In the order of the kernel's `buffers`. A handle appears twice only where all its uses are "read". */
   readonly buffers: readonly BufferHandle[];
 }
 
 export interface BackendLimits {
   readonly dtypes: readonly DType[];
+  /** Bytes an element takes on the device: a bool is 4 where shaders cannot address bytes. */
+  readonly elementBytes: Readonly<Record<DType, number>>;
+  /** Largest whole number that int32 values hold exactly: 2³¹ − 1, or 2²⁴ where integers are floats. */
+  readonly maxExactInteger: number;
+  /** Buffers bound to one kernel, outputs among them. */
   readonly maxBuffersPerKernel: number;
   /** Stores a kernel may have (1 on gpu.js). */
   readonly maxOutputs: number;
@@ -42,7 +47,10 @@ export interface Backend {
   readonly limits: BackendLimits;
   /** One line for people: what runs and on what. */
   describe(): string;
-  /** Contents undefined. `length` in elements. Throws BackendError with the bytes wanted when there is no room. */
+  /**
+   * Contents undefined. `length` in elements; 0 is allowed. Throws BackendError with the bytes wanted and allowed when it exceeds a limit; where a
+   * device tells only later that its memory is exhausted, the next download rejects with the same.
+   */
   allocate(dtype: DType, length: number): BufferHandle;
   /** Safe while queued work still uses the buffer. */
   free(buffer: BufferHandle): void;

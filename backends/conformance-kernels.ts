@@ -2,7 +2,7 @@
 import type { Axis, Expr, LoopKernel } from "../engine/kernel/ir.js";
 import { Builder } from "./conformance-kit.js";
 
-/** [m, k] · [k, n]; a letter "t" says that the operand is stored transposed. With a bias over n and another result a + 1. */
+/** [m, k] · [k, n]; a letter "t" says that the operand is stored transposed. */
 export function matmul(m: number, n: number, k: number, layout: "nn" | "nt" | "tn" | "tt" = "nn"): LoopKernel {
   const b = new Builder();
   const [i, j, l] = [b.axis("m", m), b.axis("n", n), b.axis("k", k)];

@@ -1,5 +1,6 @@
 /** `npm run conformance -- --cases DIR --device NAME`: compares a device with reference results. */
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { UsageError } from "../conformance/folder.js";
 import type { Task } from "../conformance/tasks.js";
@@ -48,7 +49,8 @@ async function main(flags: Flags): Promise<number> {
   const { count, textReport, toJson } = await import("../conformance/report.js");
   const { runFolder } = await import("../conformance/supervise.js");
   const deviceOptions = { ...(flags.fuse ? {} : { fuse: false }), ...(flags.interpret ? { interpret: true } : {}) };
-  const { filter } = flags;
+  const { filter, json } = flags;
+  if (json !== undefined && !existsSync(dirname(resolve(json)))) throw new UsageError(`cannot write ${json}: its folder is not there`);
   const run = await runFolder({
     folder: flags.cases,
     device: flags.device,
@@ -57,13 +59,7 @@ async function main(flags: Flags): Promise<number> {
     limitSeconds: flags.timeout,
     onStart: progress,
   }).finally(endProgress);
-  if (flags.json !== undefined) {
-    try {
-      writeFileSync(flags.json, `${JSON.stringify(toJson(run), null, 1)}\n`);
-    } catch (error) {
-      throw new UsageError(`cannot write ${flags.json}: ${(error as Error).message}`);
-    }
-  }
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify(toJson(run), null, 1)}\n`);
   console.log(textReport(run));
   const { failed, missing } = count(run.results);
   return failed + missing > 0 ? 1 : 0;

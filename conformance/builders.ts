@@ -77,6 +77,6 @@ const table: Readonly<Record<string, (config: Config) => Built>> = {
 
 /** The network of a case; throws Missing where we have none of its kind. */
 export function build(kind: string, config: Config): Built {
-  if (!Object.hasOwn(table, kind)) throw new Missing(`conformance/builders.ts has no ${kind}`);
+  if (!Object.hasOwn(table, kind)) throw new Missing(`models has no ${kind}`);
   return table[kind](config);
 }

@@ -37,7 +37,7 @@ export async function runModelCase(device: Device, folder: Folder, test: ModelCa
   try {
     if (test.kind === "decay_groups") return runDecayCase(folder, test);
     if (test.kind === "trajectory") return await runTrajectory(device, folder, test as unknown as TrajectoryCase);
-    if (test.kind === "token_label_loss") throw new Missing("conformance/models.ts has no token_label_loss");
+    if (test.kind === "token_label_loss") throw new Missing("train has no token-label loss");
     return await runModule(device, folder, test);
   } catch (error) {
     return outcomeOf(error, device.name);

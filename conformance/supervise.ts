@@ -95,11 +95,23 @@ function runChild(job: Job, limit: number, listener: Listener): Promise<void> {
       } else settle({ ...report.outcome, error: Number(report.outcome.error) });
     });
     child.on("error", reject);
-    child.on("exit", (code, signal) => {
-      settle(failed(`the process died (${signal ?? `exit status ${code}`})`));
+    // Its last messages may arrive after its end: the channel closes when all are read.
+    let ended: string | null = null;
+    let disconnected = false;
+    const finish = (): void => {
+      if (ended === null || !disconnected) return;
+      settle(failed(`the process died (${ended})`));
       if (refused !== null) reject(refused);
-      else if (!any) reject(new Error(`the process that runs the cases did not start (${signal ?? `exit status ${code}`})`));
+      else if (!any) reject(new Error(`the process that runs the cases did not start (${ended})`));
       else resolve();
+    };
+    child.on("disconnect", () => {
+      disconnected = true;
+      finish();
+    });
+    child.on("exit", (code, signal) => {
+      ended = signal ?? `exit status ${code}`;
+      finish();
     });
     child.send(job);
   });

@@ -38,6 +38,8 @@ class CpuBackend implements Backend {
   readonly name = name;
   readonly limits: BackendLimits = {
     dtypes: ["float32", "float64", "int32", "bool"],
+    elementBytes: dtypeBytes,
+    maxExactInteger: 2 ** 31 - 1,
     maxBuffersPerKernel: 1024,
     maxOutputs: 64,
     maxBufferBytes: 2 ** 32,

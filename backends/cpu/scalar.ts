@@ -38,6 +38,8 @@ export const operand = (text: Text, least: number): string => (text.strength < l
 export const helpers = {
   erf,
   power,
+  /** 0 for NaN. */
+  sign: (value: number): number => Number(value > 0) - Number(value < 0),
   roundHalfEven,
   floorDivide,
   floorModulo,
@@ -128,13 +130,13 @@ function printFloat(e: CallExpr, args: readonly Text[]): Text | null {
     case "pow":
       return call("power", a, b);
     case "erf":
-      return call("erf", a);
+    case "sign":
+      return call(e.fn, a);
     case "round":
       return call("roundHalfEven", a);
     case "isNaN":
       return call("Number.isNaN", a);
     case "abs":
-    case "sign":
     case "sqrt":
     case "exp":
     case "log":

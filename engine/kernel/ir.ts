@@ -16,8 +16,8 @@ export interface Axis {
 /**
  * Scalar functions, with the dtypes they take:
  * - arithmetic on floats or int32 (int32 wraps): add sub mul neg abs min max sign; float only: div pow
- *   (`min`/`max` propagate NaN; `pow` as IEEE; `div` by zero gives infinity or NaN);
- * - int32 only: idiv mod (both floor, as Python's; by zero gives 0), shl shr (logical), bitAnd bitOr bitXor;
+ *   (`min`/`max` propagate NaN; `sign` of NaN is 0; `pow` as IEEE; `div` by zero gives infinity or NaN);
+ * - int32 only: idiv mod (both floor, as Python's; by zero gives 0), shl shr (logical; counts modulo 32), bitAnd bitOr bitXor;
  * - float only: sqrt exp log log1p expm1 sin cos tan asin acos atan sinh cosh tanh erf floor ceil round (half to even) trunc;
  * - comparisons, any one dtype → bool (NaN compares false, `ne` true): eq ne lt le gt ge; isNaN float → bool;
  * - bool: and or xor not;
@@ -121,8 +121,12 @@ export type Expr = ConstExpr | AxisExpr | LoadExpr | RefExpr | AccExpr | CallExp
 
 export interface BufferSpec {
   readonly dtype: DType;
-  /** In elements. */
+  /** In elements, exactly. */
   readonly length: number;
+  /**
+   * "write": elements that no store names keep their contents (a concatenation is written by several kernels).
+   * "readwrite": a point of the kernel loads only elements which the same point stores; all loads of a point come before its stores.
+   */
   readonly access: "read" | "write" | "readwrite";
 }
 

@@ -72,12 +72,14 @@ export function compile<A extends readonly Tree[], R>(fn: (...args: A) => R, opt
     if (pending.length > 0) await device.realize(pending.map((t) => t.node));
     else if (device.effects.size > 0) await flushEffects(device);
     let trace = traces.get(signature);
+    const isFirst = trace === undefined;
     if (trace === undefined) {
       trace = makeTrace(fn, args, device, flat);
       traces.set(signature, trace);
       debugLog(1, () => `crabro: compile traced ${fn.name || "a function"} for ${signature}: ${trace?.compiled.plan.steps.length} kernels`);
-    } else for (const action of trace.actions) if (action.kind === "run") action.action();
-    const outputs = await replay(device, trace, flat);
+    }
+    const scalars = trace.actions.map((action) => act(action, isFirst));
+    const outputs = await replay(device, trace, flat, scalars);
     generations.push(outputs.map((t) => t.node));
     while (generations.length > 2) {
       for (const node of generations.shift() as Node[]) if (node.value?.kind !== "host") device.disposeNode(node, OLD_OUTPUT);
@@ -218,7 +220,20 @@ function makeResident(device: Device, node: Node): void {
   releaseWith(node, storage);
 }
 
-async function replay(device: Device, trace: Trace, flat: readonly Leaf[]): Promise<Tensor[]> {
+/** Runs an action, or reads its scalar, in order of creation. The call that traces has done both already. */
+function act(action: StepAction, isFirst: boolean): TypedArray | null {
+  if (action.kind === "run") {
+    if (!isFirst) action.action();
+    return null;
+  }
+  const { value, dtype } = action.node;
+  if (isFirst && value?.kind === "host") return value.data;
+  const data = hostArray(dtype, 1);
+  data[0] = checked(action.read());
+  return data;
+}
+
+async function replay(device: Device, trace: Trace, flat: readonly Leaf[], scalars: readonly (TypedArray | null)[]): Promise<Tensor[]> {
   const { compiled, results, effects } = trace;
   const bind = (node: Node): BufferHandle | TypedArray => {
     const value = node.value;
@@ -233,10 +248,8 @@ async function replay(device: Device, trace: Trace, flat: readonly Leaf[]): Prom
         return given instanceof Tensor ? bind(given.node) : Float32Array.of(given);
       }
       case "scalar": {
-        const action = trace.actions[leaf.at];
-        if (action.kind !== "read") throw new OpError("compile", "a scalar lost its reader");
-        const data = hostArray(action.node.dtype, 1);
-        data[0] = checked(action.read());
+        const data = scalars[leaf.at];
+        if (data === null) throw new OpError("compile", "a scalar lost its reader");
         return data;
       }
       case "state":

@@ -1,6 +1,6 @@
 /** Runs plans in order on one backend. Where everything is compiled and no host call waits, a plan is posted at once. */
 import type { Backend, BufferHandle, Executable, Launch, LaunchTime } from "../../backends/backend.js";
-import { debugLog } from "../debug.js";
+import { debugLevel, debugLog } from "../debug.js";
 import type { TypedArray } from "../dtype.js";
 import { InternalError } from "../errors.js";
 import type { Kernel } from "../kernel/ir.js";
@@ -26,6 +26,16 @@ export interface KernelTime {
   readonly bytes: number;
   readonly ops: readonly string[];
   readonly modules: readonly string[];
+}
+
+/** DEBUG ≥ 2: a line a kernel. */
+function showKernel({ name, milliseconds, flops, bytes, ops }: KernelTime): void {
+  const rate = (amount: number): string => (amount / 1e6 / Math.max(milliseconds, 1e-6)).toFixed(2);
+  debugLog(
+    2,
+    () =>
+      `${milliseconds.toFixed(3).padStart(9)} ms ${rate(flops).padStart(8)} GFLOP/s ${rate(bytes).padStart(8)} GB/s  ${name}  ⟵ ${ops.join(" + ")}`,
+  );
 }
 
 const isData = (b: BufferHandle | TypedArray): b is TypedArray => ArrayBuffer.isView(b);
@@ -176,7 +186,7 @@ export class Executor {
       kernel++;
     }
     if (launches.length === 0) return;
-    const report = this.onKernel;
+    const report = this.onKernel ?? (debugLevel() >= 2 ? showKernel : null);
     if (report === null) {
       this.backend.run(launches);
       return;

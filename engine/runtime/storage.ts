@@ -1,7 +1,7 @@
 /** Device memory: pooled buffers by size class, and the storages that hold them. */
 import type { Backend, BufferHandle } from "../../backends/backend.js";
 import { debugLog } from "../debug.js";
-import { type DType, dtypeBytes } from "../dtype.js";
+import type { DType } from "../dtype.js";
 
 export interface MemoryStats {
   /** Buffers and bytes that hold values of tensors, or that a running plan uses. */
@@ -36,7 +36,7 @@ export class BufferPool {
 
   acquire(dtype: DType, length: number): BufferHandle {
     const size = sizeClass(length);
-    const bytes = size * dtypeBytes[dtype];
+    const bytes = size * this.backend.limits.elementBytes[dtype];
     const reused = this.free.get(`${dtype}${size}`)?.pop();
     if (reused !== undefined) {
       this.pooledBuffers--;
@@ -50,7 +50,7 @@ export class BufferPool {
   }
 
   release(buffer: BufferHandle): void {
-    const bytes = buffer.length * dtypeBytes[buffer.dtype];
+    const bytes = buffer.length * this.backend.limits.elementBytes[buffer.dtype];
     this.liveBuffers--;
     this.liveBytes -= bytes;
     if (this.pooledBytes + bytes > this.maxPooledBytes) {

@@ -103,6 +103,8 @@ export class Grouper {
   /** Groups that hold, or write parts of, each value. */
   readonly homes = new Map<number, Set<Group>>();
   private readonly needs = new Map<Group, Set<number>>();
+  /** Kernels that read each value. */
+  private readonly readers = new Map<number, Set<LoopGroup>>();
 
   constructor(
     private readonly pool: ExprPool,
@@ -149,7 +151,10 @@ export class Grouper {
     if (homes) homes.add(group);
     else this.homes.set(value, new Set([group]));
     const needs = this.needs.get(group) ?? new Set<number>();
-    for (const read of reads) needs.add(read);
+    for (const read of reads) {
+      needs.add(read);
+      if (group.kind === "loops") this.readers.set(read, (this.readers.get(read) ?? new Set<LoopGroup>()).add(group));
+    }
     this.needs.set(group, needs);
   }
 
@@ -222,7 +227,41 @@ export class Grouper {
       if (typeof outcome === "string") for (const value of hosted) this.boundary(value, d.value, outcome);
       else joined = { group, match: outcome };
     }
-    return joined !== null;
+    return joined !== null || (d.kind === "map" && this.joinSibling(d, reads));
+  }
+
+  /** Elementwise work that reads a value where another kernel of elementwise work reads it too: one pass over the value serves both. */
+  private joinSibling(d: MapDefinition, reads: Map<number, RefExpr[]>): boolean {
+    const elements = size(d.axes);
+    for (const [value, refs] of reads) {
+      for (const group of this.readers.get(value) ?? []) {
+        if (size(group.axes) !== elements || !group.members.every((m) => m.definition.kind === "map" && m.inner.length === 0)) continue;
+        const there = group.members.map((m) => refsOf(m.expr).get(value)?.[0]).find((ref) => ref !== undefined);
+        if (there === undefined) continue;
+        const match = matchIndex(this.pool, group, d, [{ member: { index: there.index, inner: [] }, ref: refs[0] }], false);
+        if (typeof match === "string" || match.inner.length > 0 || match.split.size > 0) continue;
+        const depth = depthOf(d.expr, () => 0);
+        if (this.refusal(group, reads) === null) {
+          this.insert(group, d, match, depth);
+          this.record(group, d.value, reads.keys());
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  /** Why a definition with these reads must not join a kernel: order, or the device's limits. */
+  private refusal(group: LoopGroup, reads: ReadonlyMap<number, unknown>): string | null {
+    const others = new Set<Group>();
+    for (const value of reads.keys()) for (const home of this.homes.get(value) ?? []) if (home !== group) others.add(home);
+    for (const other of others) if (this.dependsOn(other, group)) return "another kernel lies between them";
+    const stores = group.members.filter((m) => m.definition.kind !== "reduce").length + 1;
+    if (stores > this.limits.maxOutputs) return `the device writes at most ${this.limits.maxOutputs} buffers from one kernel`;
+    if (new Set([...(this.needs.get(group) ?? []), ...reads.keys()]).size + stores + 1 > this.limits.maxBuffers) {
+      return `the device binds at most ${this.limits.maxBuffers} buffers to one kernel`;
+    }
+    return null;
   }
 
   private tryJoin(group: LoopGroup, d: MapDefinition | ReduceDefinition | PartDefinition, reads: Map<number, RefExpr[]>): Match | string {
@@ -257,13 +296,8 @@ export class Grouper {
       if (innerSize !== row) return `rows differ: ${innerSize} elements here, ${row} there`;
       if (row > (size(group.axes) === 1 ? MAX_LONE_ROW : MAX_ROW)) return `rows of ${row} elements are too long for one kernel`;
     }
-    const others = new Set<Group>();
-    for (const value of reads.keys()) for (const home of this.homes.get(value) ?? []) if (home !== group) others.add(home);
-    for (const other of others) if (this.dependsOn(other, group)) return "another kernel lies between them";
-    const stores = group.members.filter((m) => m.definition.kind !== "reduce").length + 1;
-    if (stores > this.limits.maxOutputs) return `the device writes at most ${this.limits.maxOutputs} buffers from one kernel`;
-    if (new Set([...(this.needs.get(group) ?? []), ...reads.keys()]).size + stores + 1 > this.limits.maxBuffers)
-      return `the device binds at most ${this.limits.maxBuffers} buffers to one kernel`;
+    const refusal = this.refusal(group, reads);
+    if (refusal !== null) return refusal;
 
     match.split.forEach((axes, axis) => splitAxis(this.pool, group, axis, axes));
     this.insert(group, d, match, depth);
@@ -347,6 +381,7 @@ export class Grouper {
     into.members.splice(0, 0, ...moved);
     for (const value of this.needs.get(from) ?? []) this.needs.get(into)?.add(value);
     this.needs.delete(from);
+    for (const readers of this.readers.values()) if (readers.delete(from)) readers.add(into);
     for (const homes of this.homes.values()) if (homes.delete(from)) homes.add(into);
     this.groups.splice(this.groups.indexOf(from), 1);
     return null;

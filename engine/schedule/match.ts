@@ -21,7 +21,7 @@ export function matchIndex(
   pool: ExprPool,
   group: LoopGroup,
   d: MapDefinition | ReduceDefinition | PartDefinition,
-  reads: readonly { member: Member; ref: RefExpr }[],
+  reads: readonly { member: Pick<Member, "index" | "inner">; ref: RefExpr }[],
   allowRange: boolean,
 ): Match | string {
   const sigma = new Map<Axis, Expr>();
@@ -131,7 +131,7 @@ function offsetOf(e: Expr, own: ReadonlySet<Axis>): { axis: Axis; offset: number
 }
 
 /** The definition numbers by one axis what the kernel numbers by several: try their row-major composite. */
-function tryComposite(pool: ExprPool, axis: Axis, ref: RefExpr, member: Member, sigma: Map<Axis, Expr>): boolean {
+function tryComposite(pool: ExprPool, axis: Axis, ref: RefExpr, member: Pick<Member, "index" | "inner">, sigma: Map<Axis, Expr>): boolean {
   let flat: Expr = pool.int(0);
   let count = 1;
   for (let i = 0; i < ref.index.length; i++) {

@@ -5,6 +5,7 @@
  * elementwise work is inlined where it is read once or is cheap, and never into a loop that would repeat real work.
  */
 import type { Node } from "../graph.js";
+import { numel } from "../shape.js";
 import type { Walk } from "./walk.js";
 
 export interface Values {
@@ -46,6 +47,7 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
   }
 
   const cost = new Map<Node, number>();
+  const sources = new Map<Node, ReadonlySet<Node>>();
   const depth = new Map<Node, number>();
   const readers = new Map<Node, number>();
   for (const node of computed) for (const input of node.inputs) readers.set(input, (readers.get(input) ?? 0) + 1);
@@ -53,8 +55,14 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
     const kind = node.op.lower.kind;
     let total = kind === "elementwise" ? (node.op.cost ?? 1) : kind === "gather" ? (node.op.cost ?? CHEAP) : 0;
     let deep = 1;
+    const reads = new Set<Node>();
     for (const input of node.inputs) {
-      if (input.value !== null || !inlines(input)) continue;
+      if (input.value === null && input.op.lower.kind === "leaf") continue;
+      if (input.value !== null || !inlines(input)) {
+        if (numel(input.shape) >= numel(node.shape)) reads.add(input);
+        continue;
+      }
+      for (const source of sources.get(input) ?? []) reads.add(source);
       deep = Math.max(deep, (depth.get(input) ?? 0) + 1);
       if ((readers.get(input) ?? 0) === 1 || (cost.get(input) ?? 0) <= CHEAP) total += cost.get(input) ?? 0;
     }
@@ -64,6 +72,7 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
       deep = 0;
     }
     cost.set(node, total);
+    sources.set(node, reads);
     depth.set(node, deep);
   }
 
@@ -124,8 +133,10 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
     }
     if ((kind !== "elementwise" && kind !== "gather") || isValue.has(node)) return;
     const work = cost.get(node) ?? 0;
-    if (demand.count > 1 && work > CHEAP) mark(node, `${demand.count} readers, and computing it costs more than reading it`);
-    else if (demand.repeated !== null && work > 0) mark(node, demand.repeated);
+    const loads = sources.get(node)?.size ?? 0;
+    if (demand.count > 1 && (work > CHEAP || (loads > 1 && work > 0))) {
+      mark(node, `${demand.count} readers, and computing it costs more than reading it`);
+    } else if (demand.repeated !== null && work > 0) mark(node, demand.repeated);
     else if (demand.expanded !== null && work > CHEAP_TO_EXPAND) mark(node, demand.expanded);
   }
 
@@ -137,7 +148,6 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
 
 /** How many times a view reads each element of its input, for expand-like views. */
 function growth(node: Node): number {
-  const size = (shape: readonly number[]): number => shape.reduce((n, s) => n * s, 1);
-  const from = size(node.inputs[0].shape);
-  return from === 0 ? 1 : Math.floor(size(node.shape) / from);
+  const from = numel(node.inputs[0].shape);
+  return from === 0 ? 1 : Math.floor(numel(node.shape) / from);
 }

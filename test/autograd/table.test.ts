@@ -29,14 +29,21 @@ function inputsOf(record: OpRecord, sample: Sample): Tensor[] {
   const [low, high] = sample.range ?? [-2, 2];
   return specsOf(record, sample).map(({ shape, dtype }, i) => {
     const values = sample.data?.[i] ?? Array.from(hostUniform(generator, numel(shape)), (u) => low + u * (high - low));
-    return tensor(Float64Array.from(values, (v) => (isFloating(dtype) ? v : Math.trunc(v))), { shape, dtype });
+    return tensor(
+      Float64Array.from(values, (v) => (isFloating(dtype) ? v : Math.trunc(v))),
+      { shape, dtype },
+    );
   });
 }
 
 function differentiable(record: OpRecord, sample: Sample): boolean {
   const specs = specsOf(record, sample);
   const output = record.infer(specs, sample.attrs ?? {});
-  return [...specs, output].every(({ shape }) => numel(shape) > 0) && specs.some(({ dtype }) => dtype === "float64") && output.dtype === "float64";
+  return (
+    [...specs, output].every(({ shape }) => numel(shape) > 0) &&
+    specs.some(({ dtype }) => dtype === "float64") &&
+    output.dtype === "float64"
+  );
 }
 
 const checked = [...opTable.values()].filter((record) => record.grad !== nonDifferentiable && record.samples.length > 0);

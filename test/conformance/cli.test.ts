@@ -114,6 +114,11 @@ describe("npm run conformance", { timeout: 120_000 }, () => {
       ["--cases", join(fixtures, "ops"), "--fuse", "maybe"],
       /^error: option '--fuse <boolean>' .*Expected true or false\.\n$/,
     ],
+    [
+      "a report where no folder is",
+      ["--cases", join(fixtures, "ops"), "--json", join(scratch, "no", "x.json")],
+      /^error: cannot write .*x\.json: its folder is not there\n$/,
+    ],
     ["a filter that leaves nothing", ["--cases", join(fixtures, "ops"), "--filter", "^$"], /^error: no case of .* is selected\n$/],
   ];
   for (const [name, args, message] of wrong) {
