@@ -214,7 +214,7 @@ const forms: readonly Case[] = [
       "guarded",
       (b) => [b.axis("i", 10)],
       (b, i) => {
-        const out = b.buffer("int32", 10, "readwrite");
+        const out = b.buffer("int32", 10, "write");
         const odd = b.pool.eq(b.pool.mod(b.pool.axis(i), b.pool.int(3)), b.pool.int(1));
         b.store(out, i, b.pool.mul(b.read("int32", [i], [10]), b.pool.int(2)), [], odd);
       },

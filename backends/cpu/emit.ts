@@ -16,11 +16,11 @@ interface Group {
 }
 
 /** The text of a function body that returns the kernel as a function of its buffers, named b0, b1, … */
-export function emitLoops(kernel: LoopKernel): string {
+export function emitLoops(kernel: LoopKernel, tileFrom?: number): string {
   const pool = new ExprPool();
   const nest = new Importer(pool).nest(kernel);
   if (nest.axes.some((axis) => axis.size === 0)) return returned(kernel, "// an axis is empty: nothing to do");
-  const nests = tileNest(pool, clampNest(pool, mergeAxes(pool, nest)));
+  const nests = tileNest(pool, clampNest(pool, mergeAxes(pool, nest)), tileFrom);
   const bodies = nests.map((part) => emitNest(kernel.buffers, part));
   if (bodies.length === 1) return returned(kernel, bodies[0]);
   // Each shape of tile is a function of its own, which V8 optimises by itself.

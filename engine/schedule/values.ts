@@ -99,6 +99,8 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
     node.inputs.forEach((input, at) => {
       if (input.value !== null) return;
       if (lower.kind === "host") isValue.add(input);
+      // Further inputs of a view are there for gradients and for order; it reads the first alone.
+      if (lower.kind === "view" && at > 0) return;
       const to = demandOf(input);
       if (lower.kind === "view" && !value) {
         to.count += Math.max(demand.count, 1);
