@@ -278,9 +278,13 @@ export class Writer {
     );
   }
 
+  array(buffer: number): string {
+    return this.memory[buffer].name;
+  }
+
   /** Element `index` of a buffer, to be read or assigned. */
   element(buffer: number, index: Expr): string {
-    return `${this.memory[buffer].name}[${this.value(index).code}]`;
+    return `${this.array(buffer)}[${this.value(index).code}]`;
   }
 
   private load(e: LoadExpr): Text {

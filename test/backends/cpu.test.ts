@@ -4,11 +4,4 @@ import { createCpuBackend } from "../../backends/cpu/index.js";
 
 runBackendTests({ name: "cpu", create: () => createCpuBackend(), skip: [] }, vitest);
 runBackendTests({ name: "cpu, everything tiled", create: () => createCpuBackend({ tileFrom: 1 }), skip: [] }, vitest);
-runBackendTests(
-  {
-    name: "cpu, interpreting",
-    create: () => createCpuBackend({ interpret: true }),
-    skip: [{ test: "in place exchange", reason: "the interpreter runs a point's stores one by one, loads included" }],
-  },
-  vitest,
-);
+runBackendTests({ name: "cpu, interpreting", create: () => createCpuBackend({ interpret: true }), skip: [] }, vitest);
