@@ -24,7 +24,10 @@ interface Index<T> {
 /** Every case that counts, in the order of the index; PyTorch's own limits (`torch_limit`) do not. */
 export function tasksOf(folder: Folder): Task[] {
   if (folder.kind === "models") {
-    return (folder.index as Index<ModelCase>).cases.map((test) => ({
+    const manifests = folder
+      .list("manifests")
+      .map((file): ModelCase => ({ id: `manifest_${file.replace(".json", "")}`, kind: "manifest", file: `manifests/${file}`, config: {} }));
+    return [...(folder.index as Index<ModelCase>).cases, ...manifests].map((test) => ({
       id: test.id,
       op: test.kind,
       family: "models",

@@ -13,4 +13,5 @@ export { Module, Parameter } from "./nn/index.js";
 export * from "./patch.js";
 export * from "./registry.js";
 export * from "./state.js";
+export * from "./summary.js";
 export * from "./upernet.js";
