@@ -15,3 +15,14 @@ export * from "./registry.js";
 export * from "./state.js";
 export * from "./summary.js";
 export * from "./upernet.js";
+export { castStored, type StoredFloat } from "./weights/cast.js";
+export { PickleRecord, type PickleValue, PthTensor, pthState, readPth } from "./weights/pth.js";
+export {
+  readSafetensors,
+  type SafetensorsFile,
+  type StoredDType,
+  type StoredTensor,
+  store,
+  toTypedArray,
+  writeSafetensors,
+} from "./weights/safetensors.js";
