@@ -91,6 +91,57 @@ export function hornetGnConv(stage2: SpatialOperator = "7x7", stage3: SpatialOpe
   return (["7x7", "7x7", stage2, stage3] as const).map((dwconv, i) => ({ order: i + 2, s: third, dwconv }));
 }
 
+/** What the classification network and the backbone of dense prediction have in common. */
+export interface HorNetTrunk {
+  readonly dims: readonly number[];
+  readonly downsampleLayers: readonly Sequential[];
+  readonly stages: readonly Sequential<HorNetBlock>[];
+}
+
+const initOf = ({ uniformInit = false }: HorNetOptions) => ({ weight: uniformInit ? xavierUniform : truncNormal(0.02), bias: zeros });
+
+/** Stem, downsamplings and stages. Throws OpError unless there are four depths and four gnConv settings. */
+export function hornetTrunk(options: Omit<HorNetOptions, "numClasses" | "headInitScale">): HorNetTrunk {
+  const {
+    inChans = 3,
+    depths = [3, 3, 9, 3],
+    baseDim = 96,
+    gnconv = hornetGnConv(),
+    dropPathRate = 0,
+    layerScaleInitValue = 1e-6,
+  } = options;
+  if (depths.length !== 4 || gnconv.length !== 4) {
+    throw new OpError("HorNet", `there are four stages; got ${depths.length} depths and ${gnconv.length} gnconv settings`);
+  }
+  const dims = [1, 2, 4, 8].map((factor) => baseDim * factor);
+  const blocks = depths.reduce((a, b) => a + b);
+  const normFirst = (dim: number) => new LayerNorm(dim, { eps: 1e-6, dataFormat: "channels_first" });
+  return buildWith({ init: initOf(options) }, () => {
+    const downsampleLayers = dims.map((dim, i) =>
+      i === 0
+        ? new Sequential<Layer>(new Conv2d(inChans, dim, 4, { stride: 4 }), normFirst(dim))
+        : new Sequential<Layer>(normFirst(dims[i - 1]), new Conv2d(dims[i - 1], dim, 2, { stride: 2 })),
+    );
+    let block = 0;
+    const stages = dims.map((dim, i) => {
+      const stage = Array.from({ length: depths[i] }, () => {
+        const dropPath = blocks > 1 ? (dropPathRate * block++) / (blocks - 1) : 0;
+        return new HorNetBlock(dim, { dropPath, layerScaleInitValue, gnconv: gnconv[i] });
+      });
+      return new Sequential(...stage);
+    });
+    return { dims, downsampleLayers, stages };
+  });
+}
+
+/** Throws OpError unless x is [N, inChans, H, W] with sides of at least 32, of which four downsamplings leave something. */
+export function checkImages(op: string, x: Tensor, inChans: number): void {
+  if (x.ndim !== 4 || x.shape[1] !== inChans) throw new OpError(op, `expected images [N, ${inChans}, H, W]; got ${showShape(x.shape)}`);
+  if (x.shape[2] < 32 || x.shape[3] < 32) {
+    throw new OpError(op, `four downsamplings leave nothing of ${x.shape[2]} × ${x.shape[3]} pixels; pad or resize to at least 32 × 32`);
+  }
+}
+
 /** Images [N, inChans, H, W], of any size from 32 × 32 → logits [N, numClasses]. */
 export class HorNet extends Module {
   readonly downsampleLayers: readonly Sequential[];
@@ -101,50 +152,19 @@ export class HorNet extends Module {
 
   constructor(options: HorNetOptions = {}) {
     super();
-    const { inChans = 3, numClasses = 1000, depths = [3, 3, 9, 3], baseDim = 96, gnconv = hornetGnConv() } = options;
-    const { dropPathRate = 0, layerScaleInitValue = 1e-6, headInitScale = 1, uniformInit = false } = options;
-    if (depths.length !== 4 || gnconv.length !== 4) {
-      throw new OpError("HorNet", `there are four stages; got ${depths.length} depths and ${gnconv.length} gnconv settings`);
-    }
-    const dims = [1, 2, 4, 8].map((factor) => baseDim * factor);
-    const blocks = depths.reduce((a, b) => a + b);
-    const normFirst = (dim: number) => new LayerNorm(dim, { eps: 1e-6, dataFormat: "channels_first" });
-    const init = { weight: uniformInit ? xavierUniform : truncNormal(0.02), bias: zeros };
+    const { inChans = 3, numClasses = 1000, headInitScale = 1 } = options;
+    const { dims, downsampleLayers, stages } = hornetTrunk(options);
     this.#inChans = inChans;
-
-    this.downsampleLayers = buildWith({ init }, () =>
-      dims.map((dim, i) =>
-        i === 0
-          ? new Sequential<Layer>(new Conv2d(inChans, dim, 4, { stride: 4 }), normFirst(dim))
-          : new Sequential<Layer>(normFirst(dims[i - 1]), new Conv2d(dims[i - 1], dim, 2, { stride: 2 })),
-      ),
-    );
-    let block = 0;
-    this.stages = buildWith({ init }, () =>
-      dims.map((dim, i) => {
-        const stage = Array.from({ length: depths[i] }, () => {
-          const dropPath = blocks > 1 ? (dropPathRate * block++) / (blocks - 1) : 0;
-          return new HorNetBlock(dim, { dropPath, layerScaleInitValue, gnconv: gnconv[i] });
-        });
-        return new Sequential(...stage);
-      }),
-    );
+    this.downsampleLayers = downsampleLayers;
+    this.stages = stages;
     this.norm = new LayerNorm(dims[3], { eps: 1e-6 });
-    const headInit = { weight: scaled(init.weight, headInitScale), bias: zeros };
+    const headInit = { weight: scaled(initOf(options).weight, headInitScale), bias: zeros };
     this.head = new Linear(dims[3], numClasses, { init: headInit });
   }
 
   /** What the head sees: images → [N, 8 · baseDim]. */
   forwardFeatures(x: Tensor): Tensor {
-    if (x.ndim !== 4 || x.shape[1] !== this.#inChans) {
-      throw new OpError("HorNet", `expected images [N, ${this.#inChans}, H, W]; got ${showShape(x.shape)}`);
-    }
-    if (x.shape[2] < 32 || x.shape[3] < 32) {
-      throw new OpError(
-        "HorNet",
-        `four downsamplings leave nothing of ${x.shape[2]} × ${x.shape[3]} pixels; pad or resize to at least 32 × 32`,
-      );
-    }
+    checkImages("HorNet", x, this.#inChans);
     this.stages.forEach((stage, i) => {
       x = stage.forward(this.downsampleLayers[i].forward(x)); // [N, baseDim · 2ⁱ, H / 2ⁱ⁺², W / 2ⁱ⁺²]
     });
