@@ -56,12 +56,20 @@ export class Environment {
     }
   }
 
-  store(store: Store): void {
-    if (store.guard !== null && this.evaluate(store.guard) === 0) return;
+  /** What a store writes at this point, once it is carried out; null where its guard is false. */
+  pending(store: Store): (() => void) | null {
+    if (store.guard !== null && this.evaluate(store.guard) === 0) return null;
     const value = this.evaluate(store.value);
     const index = this.evaluate(store.index);
     this.element(store.buffer, index);
-    this.buffers[store.buffer][index] = value;
+    return () => {
+      this.buffers[store.buffer][index] = value;
+    };
+  }
+
+  /** All loads of a point come before its stores: buffers may be exchanged in place. */
+  carryOut(writes: readonly (() => void)[]): void {
+    for (const write of writes) write();
     this.known.clear();
   }
 
@@ -99,7 +107,14 @@ export function interpretKernel(kernel: Kernel, buffers: readonly TypedArray[]):
       });
       environment.setAccumulator(stage, sum);
     });
-    for (const store of kernel.stores) forEachPoint(store.axes, environment, () => environment.store(store));
+    const writes: (() => void)[] = [];
+    for (const store of kernel.stores) {
+      forEachPoint(store.axes, environment, () => {
+        const write = environment.pending(store);
+        if (write !== null) writes.push(write);
+      });
+    }
+    environment.carryOut(writes);
   });
 }
 
@@ -109,13 +124,16 @@ function runLine(kernel: TemplateKernel, environment: Environment): void {
   const line: number[] = [];
   forEachPoint(kernel.lineIn, environment, () => line.push(environment.evaluate(kernel.input)));
   const transformed = transformLine(kernel.template, line, isFloating(kernel.input.dtype));
+  const writes: (() => void)[] = [];
   for (const store of kernel.stores) {
     let position = 0;
     forEachPoint(store.axes, environment, () => {
       environment.setAccumulator(0, transformed[position++]);
-      environment.store(store);
+      const write = environment.pending(store);
+      if (write !== null) writes.push(write);
     });
   }
+  environment.carryOut(writes);
 }
 
 function transformLine(template: Template, line: readonly number[], floating: boolean): number[] {
