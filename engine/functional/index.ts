@@ -20,4 +20,5 @@ export * from "./pool.js";
 export * from "./reduction.js";
 export * from "./roi.js";
 export * from "./sorting.js";
+export * from "./special.js";
 export * from "./vision.js";
