@@ -4,8 +4,9 @@ import { BackendError } from "../../engine/errors.js";
 import { interpretKernel } from "../../engine/kernel/interpret.js";
 import type { Kernel } from "../../engine/kernel/ir.js";
 import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime } from "../backend.js";
+import { lineLengths, makeTransform, type Transform } from "../loops/lines.js";
 import { emitLoops } from "./emit.js";
-import { emitTemplate, lineLengths, makeTransform, type Transform } from "./line.js";
+import { emitTemplate } from "./line.js";
 import { helpers } from "./scalar.js";
 
 export interface CpuOptions {

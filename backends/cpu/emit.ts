@@ -2,12 +2,12 @@
 import type { Axis, BufferSpec, Expr, Kernel, LoopKernel, Store } from "../../engine/kernel/ir.js";
 import { identityOf } from "../../engine/kernel/scalar.js";
 import { axesOf, ExprPool } from "../../engine/kernel/simplify.js";
-import { type ClampedNest, type ClampedStage, clampNest, type Loop } from "./clamp.js";
+import { type ClampedNest, type ClampedStage, clampNest, type Loop } from "../loops/clamp.js";
+import { Importer, mergeAxes, storeExprs } from "../loops/nest.js";
+import { loadsOf, stagesOf } from "../loops/walk.js";
 import { type Memory, Writer } from "./expressions.js";
-import { Importer, mergeAxes, storeExprs } from "./nest.js";
 import { combined, literal, stored } from "./scalar.js";
 import { tileNest } from "./tile.js";
-import { loadsOf, stagesOf } from "./walk.js";
 
 /** Stages that share a loop. */
 interface Group {

@@ -7,9 +7,9 @@ import { InternalError } from "../../engine/errors.js";
 import { children, conjuncts, postorder, sumOf, type Term } from "../../engine/kernel/affine.js";
 import type { Axis, Expr, LoadExpr } from "../../engine/kernel/ir.js";
 import { axesOf } from "../../engine/kernel/simplify.js";
+import { stagesOf } from "../loops/walk.js";
 import { Names } from "./names.js";
 import { atom, isExpensive, literal, operand, plus, printCall, strength, type Text } from "./scalar.js";
-import { stagesOf } from "./walk.js";
 
 /** A name or a number, which needs no other name. */
 const isName = /^-?[\w.]+$/;

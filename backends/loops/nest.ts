@@ -1,4 +1,4 @@
-/** A kernel's loops as the cpu backend rewrites them, before they are printed. */
+/** A kernel's loops as backends rewrite them before they are printed. */
 import { postorder, sumOf } from "../../engine/kernel/affine.js";
 import type { Axis, Expr, LoopKernel, Stage, Store } from "../../engine/kernel/ir.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";

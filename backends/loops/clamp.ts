@@ -145,9 +145,10 @@ export function clampNest(pool: ExprPool, nest: Nest): ClampedNest {
 
 const hasLoads = (e: Expr): boolean => loadsOf([e]).size > 0;
 
-function clampStage(pool: ExprPool, stage: Stage): ClampedStage {
+/** Conditions that `stays` names are left in the body. */
+export function clampStage(pool: ExprPool, stage: Stage, stays: (condition: Expr) => boolean = () => false): ClampedStage {
   // Conditions on data stay where they are: whether to branch on them is not known here.
-  const conditions = [...required(stage.body, stage.combine)].filter((condition) => !hasLoads(condition));
+  const conditions = [...required(stage.body, stage.combine)].filter((condition) => !hasLoads(condition) && !stays(condition));
   const loops = stage.axes.map((axis) => ({
     axis,
     lower: pool.int(0),

@@ -1,0 +1,89 @@
+/** The line transforms of template kernels, for backends that leave them to JavaScript. */
+import { type DType, isFloating } from "../../engine/dtype.js";
+import type { Axis, Expr, Template } from "../../engine/kernel/ir.js";
+import type { ExprPool } from "../../engine/kernel/simplify.js";
+import { complexTransform, swapParts } from "./fft.js";
+
+/** Elements of the line before and after. */
+export function lineLengths(template: Template): readonly [number, number] {
+  if (template.name === "scan") return [template.length, template.length];
+  const { n } = template;
+  const half = 2 * (Math.floor(n / 2) + 1);
+  return template.name === "fft" ? [2 * n, 2 * n] : template.name === "rfft" ? [n, half] : [half, n];
+}
+
+/** Position of a point of the axes in row-major order. */
+export function position(pool: ExprPool, axes: readonly Axis[]): Expr {
+  return axes.reduce((sum, axis) => pool.add(pool.mul(sum, pool.int(axis.size)), pool.axis(axis)), pool.int(0));
+}
+
+/** From one line to the other, in double precision; may spoil its input. */
+export type Transform = (output: Float64Array, input: Float64Array) => void;
+
+export function makeTransform(template: Template, dtype: DType): Transform {
+  switch (template.name) {
+    case "scan":
+      return (output, input) => runningSum(output, input, template.reverse, isFloating(dtype));
+    case "fft":
+      return complexLine(template.n, template.sign);
+    case "rfft":
+      return realLine(template.n);
+    case "irfft":
+      return inverseRealLine(template.n);
+  }
+}
+
+function runningSum(output: Float64Array, input: Float64Array, reverse: boolean, floating: boolean): void {
+  let sum = 0;
+  for (let step = 0; step < input.length; step++) {
+    const at = reverse ? input.length - 1 - step : step;
+    sum = floating ? sum + input[at] : (sum + input[at]) | 0;
+    output[at] = sum;
+  }
+}
+
+function complexLine(n: number, sign: -1 | 1): Transform {
+  const transform = complexTransform(n);
+  if (sign === -1) return transform;
+  // With real and imaginary parts swapped on both sides, the transform is the other one.
+  return (output, input) => {
+    swapParts(input, n);
+    transform(output, input);
+    swapParts(output, n);
+  };
+}
+
+function realLine(n: number): Transform {
+  const transform = complexTransform(n);
+  const line = new Float64Array(2 * n);
+  const spectrum = new Float64Array(2 * n);
+  return (output, input) => {
+    for (let j = 0; j < n; j++) {
+      line[2 * j] = input[j];
+      line[2 * j + 1] = 0;
+    }
+    transform(spectrum, line);
+    for (let at = 0; at < output.length; at++) output[at] = spectrum[at];
+  };
+}
+
+/** Bins above the half are conjugates of those below; bins 0 and n/2 are their own, hence real. */
+function inverseRealLine(n: number): Transform {
+  const transform = complexTransform(n);
+  const line = new Float64Array(2 * n);
+  const signal = new Float64Array(2 * n);
+  return (output, input) => {
+    // Swapped parts, as sign +1 needs: the imaginary part first.
+    for (let k = 0; 2 * k <= n; k++) {
+      const real = input[2 * k];
+      const imaginary = k === 0 || 2 * k === n ? 0 : input[2 * k + 1];
+      const mirror = (n - k) % n;
+      line[2 * mirror] = -imaginary;
+      line[2 * mirror + 1] = real;
+      line[2 * k] = imaginary;
+      line[2 * k + 1] = real;
+    }
+    transform(signal, line);
+    for (let j = 0; j < n; j++) output[j] = signal[2 * j + 1];
+  };
+}

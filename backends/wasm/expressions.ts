@@ -1,0 +1,599 @@
+/**
+ * Expressions to instructions: each becomes a local, once, in the outermost block where all that it depends on is known. What depends
+ * on a *lane axis* (four neighbouring points of a loop) is a vector, everything else a scalar.
+ */
+import type { DType } from "../../engine/dtype.js";
+import { InternalError } from "../../engine/errors.js";
+import { children, conjuncts, sumOf, sumRange, type Term } from "../../engine/kernel/affine.js";
+import type { Axis, BufferSpec, CallExpr, Combine, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
+import { identityOf } from "../../engine/kernel/scalar.js";
+import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
+import { nodesOf, stagesOf } from "../loops/walk.js";
+import {
+  type Code,
+  double,
+  float,
+  get,
+  i32,
+  int,
+  ints,
+  type Locals,
+  repeat,
+  select,
+  set,
+  type ValueType,
+  v128,
+  vector,
+  when,
+} from "./binary.js";
+import type { Library } from "./math.js";
+import { combined, constant, isExpensive, laneOf, scalarCall, splat, typeOf, vectorCall, vectorConstant, withLane } from "./scalar.js";
+
+/**
+ * Bytes before the first buffer and after the last one that may be read: a load whose guard is false may touch them, as its result is
+ * masked. Nothing is ever written there.
+ */
+export const margin = 65536;
+
+export const bytesOf = (dtype: DType): number => (dtype === "float64" ? 8 : dtype === "bool" ? 1 : 4);
+
+class Block {
+  readonly code: Code[] = [];
+  readonly names = new Map<Expr | string, Code>();
+  readonly depth: number;
+
+  constructor(
+    readonly parent: Block | null,
+    readonly isLoop: boolean,
+    /** Whether it may be entered not at all. */
+    readonly conditional: boolean,
+    readonly wrap: (body: readonly Code[]) => Code,
+  ) {
+    this.depth = parent === null ? 0 : parent.depth + 1;
+  }
+}
+
+interface Result {
+  readonly block: Block;
+  readonly local: Code;
+  /** A vector with a value for each lane axis point; "partial" if the lanes are still to be combined into one. */
+  readonly kind: "scalar" | "vector" | "partial";
+  readonly combine: Combine;
+  readonly dtype: DType;
+}
+
+const isConjunction = (e: Expr): boolean => e.op === "call" && e.fn === "and" && e.args[0].dtype === "bool";
+const isSum = (e: Expr): boolean =>
+  e.op === "call" &&
+  e.dtype === "int32" &&
+  (e.fn === "add" || e.fn === "sub" || e.fn === "neg" || (e.fn === "mul" && e.args[1].op === "const"));
+
+const keyOf = (terms: readonly Term[]): string => terms.map(({ coefficient, factor }) => `${coefficient}*${factor.id}`).join("+");
+
+const isPowerOfTwo = (n: number): boolean => n > 0 && (n & (n - 1)) === 0;
+
+interface Address {
+  readonly code: Code;
+  readonly offset: number;
+}
+
+export class Writer {
+  private block = new Block(null, false, false, (body) => body);
+  private readonly axisLocals = new Map<Axis, number>();
+  private readonly axisBlocks = new Map<Axis, Block>();
+  private readonly results = new Map<number, Result>();
+
+  constructor(
+    private readonly pool: ExprPool,
+    private readonly buffers: readonly BufferSpec[],
+    /** Loads that are safe only inside of the loops that took over their guards. */
+    private readonly weakened: ReadonlySet<LoadExpr>,
+    /** Axes of up to four points that are done at once. */
+    private readonly lanes: ReadonlySet<Axis>,
+    private readonly locals: Locals,
+    private readonly library: Library,
+  ) {}
+
+  finish(): Code {
+    return this.block.code;
+  }
+
+  get depth(): number {
+    return this.block.depth;
+  }
+
+  isVector(e: Expr): boolean {
+    for (const axis of axesOf(e)) if (this.lanes.has(axis)) return true;
+    for (const stage of stagesOf(e)) if (this.results.get(stage)?.kind === "vector") return true;
+    return false;
+  }
+
+  private readonly keep = (value: Code, type: ValueType): Code => {
+    const local = this.locals.add(type);
+    this.block.code.push(set(local, value));
+    return get(local);
+  };
+
+  // Blocks
+
+  /** A loop over all of an axis. */
+  openAxis(axis: Axis): void {
+    this.openLoop(axis, this.pool.int(0), this.pool.int(axis.size), 1);
+  }
+
+  openLoop(axis: Axis, lower: Expr, upper: Expr, step: number): void {
+    const [from, to] = [this.value(lower), this.value(upper)];
+    const mayBeEmpty = lower.op !== "const" || upper.op !== "const" || upper.value <= lower.value;
+    const local = this.locals.add(i32);
+    this.axisLocals.set(axis, local);
+    this.block = new Block(this.block, true, mayBeEmpty, (body) => {
+      const advance = set(local, int.add(get(local), int.const(step)));
+      const loop = [set(local, from), repeat([body, advance], int.lt(get(local), to))];
+      return mayBeEmpty ? when(int.lt(from, to), loop) : loop;
+    });
+    this.axisBlocks.set(axis, this.block);
+  }
+
+  openBranch(condition: Expr): void {
+    const test = this.value(condition);
+    this.block = new Block(this.block, false, true, (body) => when(test, body));
+  }
+
+  close(): void {
+    const { parent, code, wrap } = this.block;
+    if (parent === null) throw new InternalError("no block is open");
+    parent.code.push(wrap(code));
+    this.block = parent;
+  }
+
+  // Stages
+
+  /** A new accumulator, in the current block. */
+  accumulator(combine: Combine, dtype: DType, isVector: boolean): number {
+    const local = this.locals.add(isVector ? v128 : typeOf(dtype));
+    const identity = identityOf(combine, dtype);
+    this.block.code.push(set(local, isVector ? vectorConstant(identity, dtype) : constant(identity, dtype)));
+    return local;
+  }
+
+  accumulate(local: number, combine: Combine, body: Expr, isVector: boolean): void {
+    if (isVector && combine === "add" && body.op === "call" && body.fn === "mul" && body.dtype === "float32" && !this.lookUp(body)) {
+      const [a, b] = body.args.map((arg) => this.vector(arg));
+      this.block.code.push(set(local, this.library.madd(a, b, get(local))));
+      return;
+    }
+    const value = isVector ? this.vector(body) : this.value(body);
+    this.block.code.push(set(local, combined(combine, body.dtype, isVector, get(local), value, this.keep)));
+  }
+
+  merge(into: number, combine: Combine, dtype: DType, from: number, isVector: boolean): void {
+    this.block.code.push(set(into, combined(combine, dtype, isVector, get(into), get(from), this.keep)));
+  }
+
+  setResult(stage: number, local: number, kind: Result["kind"], combine: Combine, dtype: DType): void {
+    this.results.set(stage, { block: this.block, local: get(local), kind, combine, dtype });
+  }
+
+  /** The result of `stage`, lane by lane from four stages (fewer: the rest is 0), each with more parts that are combined in order. */
+  setPacked(stage: number, parts: readonly (readonly number[])[], combine: Combine, dtype: DType): void {
+    const packs = parts.map((numbers) => this.pack(numbers, dtype));
+    const code = packs.reduce((a, b) => combined(combine, dtype, true, a, b, this.keep));
+    const local = this.keep(code, v128);
+    this.results.set(stage, { block: this.block, local, kind: "vector", combine, dtype });
+  }
+
+  /** One value from several stages. */
+  setCombined(stage: number, parts: readonly number[], combine: Combine, dtype: DType): void {
+    const values = parts.map((number) => this.result(number));
+    const local = this.keep(
+      values.reduce((a, b) => combined(combine, dtype, false, a, b, this.keep)),
+      typeOf(dtype),
+    );
+    this.results.set(stage, { block: this.block, local, kind: "scalar", combine, dtype });
+  }
+
+  private pack(numbers: readonly number[], dtype: DType): Code {
+    const results = numbers.map((number) => this.results.get(number) as Result);
+    if (numbers.length === 4 && results.every(({ kind }) => kind === "partial")) {
+      const { combine } = results[0];
+      const join = (a: Code, b: Code): Code => this.keep(combined(combine, dtype, true, a, b, this.keep), v128);
+      const pair = (a: Code, b: Code): Code => join(vector.shuffle(a, b, [0, 4, 1, 5]), vector.shuffle(a, b, [2, 6, 3, 7]));
+      const [left, right] = [pair(results[0].local, results[1].local), pair(results[2].local, results[3].local)];
+      return join(vector.shuffle(left, right, [0, 1, 4, 5]), vector.shuffle(left, right, [2, 3, 6, 7]));
+    }
+    return numbers.reduce<Code>((code, number, lane) => withLane(code, this.result(number), lane, dtype), vectorConstant(0, dtype));
+  }
+
+  /** A stage's result as it is used: partial lanes are added up on first use, in the order of {@link pack}. */
+  private result(stage: number): Code {
+    const { block, local, kind, combine, dtype } = this.results.get(stage) as Result;
+    if (kind !== "partial") return local;
+    return this.remembered(`stage ${stage}`, block, typeOf(dtype), () => {
+      const swapped = this.keep(combined(combine, dtype, true, local, vector.shuffle(local, local, [2, 3, 0, 1]), this.keep), v128);
+      const [a, b] = [laneOf(swapped, 0, dtype), laneOf(swapped, 1, dtype)];
+      return combined(combine, dtype, false, a, b, this.keep);
+    });
+  }
+
+  // Values
+
+  /** The value of `e`: a vector where it depends on a lane axis, else a scalar. */
+  value(e: Expr): Code {
+    if (e.op === "const") return constant(e.value, e.dtype);
+    if (e.op === "axis") {
+      if (!this.lanes.has(e.axis)) return get(this.axisLocals.get(e.axis) as number);
+      return this.remembered("lanes", this.root(), v128, () => vector.ints([0, 1, 2, 3]));
+    }
+    if (e.op === "acc") return this.result(e.stage);
+    const type = this.isVector(e) ? v128 : typeOf(e.dtype);
+    return this.remembered(e, this.home(e), type, () => this.print(e));
+  }
+
+  /** The value of `e` in four lanes. */
+  vector(e: Expr): Code {
+    if (this.isVector(e)) return this.value(e);
+    if (e.op === "const") {
+      const key = `const ${e.dtype} ${Object.is(e.value, -0) ? "-0" : e.value}`;
+      return this.remembered(key, this.root(), v128, () => vectorConstant(e.value, e.dtype));
+    }
+    return this.remembered(`splat ${e.id}`, this.home(e), v128, () => {
+      if (e.op === "load" && e.dtype === "float32" && e.guard === null && !this.lookUp(e)) {
+        const { code, offset } = this.address(e.buffer, e.index);
+        return vector.loadSplat(code, offset);
+      }
+      return splat(this.value(e), e.dtype);
+    });
+  }
+
+  /** The value under a local that later writes do not change. */
+  hold(e: Expr, guard: Expr | null): Code {
+    if (guard === null || this.isVector(guard)) return this.value(e);
+    const type = this.isVector(e) ? v128 : typeOf(e.dtype);
+    const zero = type === v128 ? vectorConstant(0, e.dtype) : constant(0, e.dtype);
+    return this.branches(
+      this.value(guard),
+      type,
+      () => this.value(e),
+      () => zero,
+    );
+  }
+
+  private remembered(key: Expr | string, home: Block, type: ValueType, make: () => Code): Code {
+    const known = this.lookUp(key);
+    if (known !== undefined) return known;
+    return this.inside(home, () => {
+      const code = this.keep(make(), type);
+      home.names.set(key, code);
+      return code;
+    });
+  }
+
+  private lookUp(key: Expr | string): Code | undefined {
+    for (let block: Block | null = this.block; block !== null; block = block.parent) {
+      const code = block.names.get(key);
+      if (code !== undefined) return code;
+    }
+    return undefined;
+  }
+
+  private inside<T>(block: Block, action: () => T): T {
+    const before = this.block;
+    this.block = block;
+    const result = action();
+    this.block = before;
+    return result;
+  }
+
+  private root(): Block {
+    let block = this.block;
+    while (block.parent !== null) block = block.parent;
+    return block;
+  }
+
+  /** The outermost block in which everything that `e` depends on is known. */
+  private needed(e: Expr): Block {
+    let deepest = this.root();
+    for (const axis of axesOf(e)) {
+      const block = this.axisBlocks.get(axis);
+      if (block && block.depth > deepest.depth) deepest = block;
+    }
+    for (const stage of stagesOf(e)) {
+      const block = this.results.get(stage)?.block;
+      if (block && block.depth > deepest.depth) deepest = block;
+    }
+    return deepest;
+  }
+
+  private home(e: Expr): Block {
+    const needed = this.needed(e);
+    let block = this.block;
+    while (block.depth > needed.depth && (!block.conditional || this.mayLeave(e, block, needed))) block = block.parent as Block;
+    return block;
+  }
+
+  /** Out of a branch goes what can do no harm, if that saves a loop's repetitions. */
+  private mayLeave(e: Expr, from: Block, to: Block): boolean {
+    if (!this.isHarmless(e)) return false;
+    for (let block: Block | null = from; block !== null && block !== to; block = block.parent) if (block.isLoop) return true;
+    return false;
+  }
+
+  private readonly harmless = new Map<Expr, boolean>();
+
+  /** Whether evaluating `e` where nobody asked for it stays inside of the memory. */
+  private isHarmless(e: Expr): boolean {
+    let result = this.harmless.get(e);
+    if (result === undefined) {
+      result = children(e).every((child) => this.isHarmless(child));
+      if (e.op === "load" && this.weakened.has(e)) result &&= this.isReadable(e);
+      this.harmless.set(e, result);
+    }
+    return result;
+  }
+
+  /** Whether the load stays within the margins even where its guard is false. */
+  private isReadable(e: LoadExpr): boolean {
+    const bytes = bytesOf(e.dtype);
+    return e.index.lo * bytes >= -(margin - 64) && (e.index.hi - this.buffers[e.buffer].length) * bytes <= margin - 64;
+  }
+
+  private print(e: Expr): Code {
+    if (e.op === "load") return this.load(e);
+    if (e.op !== "call") throw new InternalError(`wasm cannot compile a ${e.op}`);
+    if (isSum(e)) return this.isVector(e) ? this.vectorSum(e) : this.sum(sumOf(e).constant, sumOf(e).terms);
+    if (isConjunction(e)) return this.conjunction(e);
+    if (e.fn === "where" && !this.isVector(e.args[0])) return this.choose(e);
+    if (!this.isVector(e)) {
+      return scalarCall(
+        e,
+        e.args.map((arg) => this.value(arg)),
+        this.keep,
+        this.library,
+      );
+    }
+    const args = e.args.map((arg) => this.vector(arg));
+    return vectorCall(e, args, this.library) ?? this.eachLane(e, args);
+  }
+
+  private eachLane(e: CallExpr, args: readonly Code[]): Code {
+    let result = vectorConstant(0, e.dtype);
+    for (let lane = 0; lane < 4; lane++) {
+      const scalars = args.map((arg, i) => laneOf(arg, lane, e.args[i].dtype));
+      result = this.keep(withLane(result, scalarCall(e, scalars, this.keep, this.library), lane, e.dtype), v128);
+    }
+    return result;
+  }
+
+  /** `where` on a condition that is the same for all lanes. */
+  private choose(e: CallExpr): Code {
+    const [condition, a, b] = e.args;
+    const wide = this.isVector(e);
+    const evaluate = (part: Expr) => (): Code => (wide ? this.vector(part) : this.value(part));
+    const cheap = (part: Expr): boolean => {
+      const nodes = nodesOf([part]);
+      return nodes.size <= 12 && ![...nodes].some((node) => node.op === "call" && isExpensive(node.fn)) && this.isHarmless(part);
+    };
+    const test = this.value(condition);
+    if (cheap(a) && cheap(b)) return select(evaluate(a)(), evaluate(b)(), test);
+    return this.branches(test, wide ? v128 : typeOf(e.dtype), evaluate(a), evaluate(b));
+  }
+
+  private branches(condition: Code, type: ValueType, a: () => Code, b: () => Code): Code {
+    const local = this.locals.add(type);
+    const branch = (make: () => Code): Code => {
+      const block = new Block(this.block, false, true, (body) => body);
+      const value = this.inside(block, make);
+      return [block.code, set(local, value)];
+    };
+    const [first, second] = [branch(a), branch(b)];
+    this.block.code.push(when(condition, first, second));
+    return get(local);
+  }
+
+  // Integers and addresses
+
+  /** The parts by the block where they are known, outermost first. */
+  private byHome<T>(parts: readonly T[], factor: (part: T) => Expr): (readonly [Block, readonly T[]])[] {
+    const groups = new Map<Block, T[]>();
+    for (const part of parts) {
+      const home = this.home(factor(part));
+      groups.set(home, [...(groups.get(home) ?? []), part]);
+    }
+    return [...groups].sort(([a], [b]) => a.depth - b.depth);
+  }
+
+  /** Outer partial sums are hoisted, so that an inner loop only adds. `scale` multiplies all terms, `base` is added. */
+  private partialSum(terms: readonly Term[], scale: number, base: { readonly key: string; readonly code: Code } | null): Code | null {
+    let code = base?.code ?? null;
+    const done: Term[] = [];
+    for (const [home, group] of this.byHome(terms, (term) => term.factor)) {
+      done.push(...group);
+      const outer = code;
+      code = this.remembered(`${base?.key ?? ""} ${scale} ${keyOf(done)}`, home, i32, () => {
+        let sum = outer;
+        for (const { coefficient, factor } of group) sum = addTerm(sum, this.value(factor), Math.imul(coefficient, scale));
+        return sum as Code;
+      });
+    }
+    return code;
+  }
+
+  private sum(fixed: number, terms: readonly Term[]): Code {
+    const code = this.partialSum(terms, 1, null);
+    if (code === null) return int.const(fixed);
+    return fixed === 0 ? code : int.add(code, int.const(fixed));
+  }
+
+  private vectorSum(e: Expr): Code {
+    const { constant: fixed, terms } = sumOf(e);
+    const plain = terms.filter(({ factor }) => !this.isVector(factor));
+    let code: Code | null = null;
+    for (const { coefficient, factor } of terms) {
+      if (!this.isVector(factor)) continue;
+      const value = this.value(factor);
+      const part = coefficient === 1 ? value : ints.mul(value, vectorConstant(coefficient, "int32"));
+      code = code === null ? part : ints.add(code, part);
+    }
+    if (plain.length === 0) return fixed === 0 ? (code as Code) : ints.add(code as Code, vectorConstant(fixed, "int32"));
+    return ints.add(code as Code, ints.splat(this.sum(fixed, plain)));
+  }
+
+  private conjunction(e: Expr): Code {
+    const wide = this.isVector(e);
+    const parts = conjuncts(e);
+    const both = (a: Code | null, b: Code): Code => (a === null ? b : wide ? vector.and(a, b) : int.and(a, b));
+    let code: Code | null = null;
+    let key = `and ${wide}`;
+    for (const [home, group] of this.byHome(parts, (part) => part)) {
+      key += group.map((part) => ` ${part.id}`).join("");
+      const outer = code;
+      code = this.remembered(
+        key,
+        home,
+        wide ? v128 : i32,
+        () => group.reduce<Code | null>((sum, part) => both(sum, wide ? this.vector(part) : this.value(part)), outer) as Code,
+      );
+    }
+    return code as Code;
+  }
+
+  /** Where an element of a buffer lies; `index` is a scalar. */
+  private address(buffer: number, index: Expr): Address {
+    const { constant: fixed, terms } = sumOf(index);
+    return this.addressOf(buffer, fixed, terms);
+  }
+
+  private addressOf(buffer: number, fixed: number, terms: readonly Term[]): Address {
+    const bytes = bytesOf(this.buffers[buffer].dtype);
+    const code = this.partialSum(terms, bytes, { key: `b${buffer}`, code: get(buffer) }) as Code;
+    const offset = fixed * bytes;
+    // The instruction's own offset does not wrap: what it is added to must lie in the memory.
+    if (offset >= 0 && offset < 2 ** 31 && sumRange(0, terms).lo * bytes >= -margin) return { code, offset };
+    return {
+      code: this.remembered(`b${buffer} ${fixed} ${keyOf(terms)}`, this.block, i32, () => int.add(code, int.const(offset))),
+      offset: 0,
+    };
+  }
+
+  /** Where the elements for the lanes lie: at a fixed distance from one another, or anywhere. */
+  private places(buffer: number, index: Expr): { readonly stride: number | null; readonly at: (lane: number) => Address } {
+    const { constant: fixed, terms } = sumOf(index);
+    const moving = terms.filter(({ factor }) => this.isVector(factor));
+    const isLane = (factor: Expr): boolean => factor.op === "axis" && this.lanes.has(factor.axis);
+    if (moving.every(({ factor }) => isLane(factor))) {
+      const stride = moving[0]?.coefficient ?? 0;
+      const plain = terms.filter((term) => !moving.includes(term));
+      return { stride, at: (lane) => this.addressOf(buffer, fixed + lane * stride, plain) };
+    }
+    const needsLoads = [...nodesOf([index])].some((node) => (node.op === "load" || node.op === "acc") && this.isVector(node));
+    if (!needsLoads) {
+      const lane = [...axesOf(index)].find((axis) => this.lanes.has(axis)) as Axis;
+      return { stride: null, at: (i) => this.address(buffer, this.pool.substitute(index, new Map([[lane, this.pool.int(i)]]))) };
+    }
+    const at = (lane: number): Address => {
+      const element = ints.extract(this.value(index), lane);
+      const bytes = bytesOf(this.buffers[buffer].dtype);
+      return { code: this.keep(int.add(get(buffer), bytes === 1 ? element : int.mul(element, int.const(bytes))), i32), offset: 0 };
+    };
+    return { stride: null, at };
+  }
+
+  /** How many lanes of `e` mean something. */
+  private active(e: Expr): number {
+    for (const axis of axesOf(e)) if (this.lanes.has(axis)) return axis.size;
+    return 4;
+  }
+
+  private scalarLoad(dtype: DType, { code, offset }: Address): Code {
+    if (dtype === "bool") return int.loadByte(code, offset);
+    return (dtype === "float32" ? float : dtype === "float64" ? double : int).load(code, offset);
+  }
+
+  private load(e: LoadExpr): Code {
+    const wide = this.isVector(e);
+    const { guard } = e;
+    const plain = (): Code => (wide ? this.vectorLoad(e) : this.scalarLoad(e.dtype, this.address(e.buffer, e.index)));
+    if (guard === null) return plain();
+    const zero = wide ? vectorConstant(0, e.dtype) : constant(0, e.dtype);
+    const readable = this.isReadable(e);
+    if (!this.isVector(guard)) {
+      const test = this.value(guard);
+      return readable ? select(plain(), zero, test) : this.branches(test, wide ? v128 : typeOf(e.dtype), plain, () => zero);
+    }
+    const mask = this.value(guard);
+    if (!this.isVector(e.index)) {
+      const scalar = (): Code => splat(this.scalarLoad(e.dtype, this.address(e.buffer, e.index)), e.dtype);
+      if (readable) return vector.and(scalar(), mask);
+      const value = this.branches(vector.anyTrue(mask), v128, scalar, () => zero);
+      return vector.and(value, mask);
+    }
+    if (readable) return vector.and(plain(), mask);
+    // Whether a lane may be read is known only to the mask.
+    const result = this.locals.add(v128);
+    this.block.code.push(set(result, zero));
+    const { at } = this.places(e.buffer, e.index);
+    for (let lane = 0; lane < this.active(e); lane++) {
+      const block = new Block(this.block, false, true, (body) => body);
+      const value = this.inside(block, () => withLane(get(result), this.scalarLoad(e.dtype, at(lane)), lane, e.dtype));
+      this.block.code.push(when(ints.extract(mask, lane), [block.code, set(result, value)]));
+    }
+    return get(result);
+  }
+
+  private vectorLoad(e: LoadExpr): Code {
+    const { stride, at } = this.places(e.buffer, e.index);
+    const zero = vectorConstant(0, "int32");
+    if (stride === 0) return splat(this.scalarLoad(e.dtype, at(0)), e.dtype);
+    if (stride === 1) {
+      const { code, offset } = at(0);
+      if (e.dtype !== "bool") return vector.load(code, offset);
+      return ints.ne(vector.extendHalves(vector.extendBytes(vector.loadZero(code, offset))), zero);
+    }
+    let result = zero;
+    for (let lane = 0; lane < this.active(e); lane++) {
+      const place = at(lane);
+      result =
+        e.dtype === "bool"
+          ? withLane(result, this.scalarLoad("bool", place), lane, "bool")
+          : vector.loadLane(place.code, result, lane, place.offset);
+    }
+    return result;
+  }
+
+  // Stores
+
+  store({ buffer, index, value: stored, guard }: Store, value: Code): void {
+    const { dtype } = this.buffers[buffer];
+    const wide = this.isVector(stored);
+    const isWide = this.isVector(index) || wide || (guard !== null && this.isVector(guard));
+    if (!isWide) {
+      this.scalarStore(dtype, this.address(buffer, index), value);
+      return;
+    }
+    const { stride, at } = this.places(buffer, index);
+    const active = Math.min(this.active(index), this.active(stored), guard === null ? 4 : this.active(guard));
+    const mask = guard !== null && this.isVector(guard) ? this.value(guard) : null;
+    if (stride === 1 && active === 4 && mask === null && dtype !== "bool") {
+      const { code, offset } = at(0);
+      this.block.code.push(vector.store(code, wide ? value : splat(value, dtype), offset));
+      return;
+    }
+    for (let lane = 0; lane < active; lane++) {
+      const block = new Block(this.block, false, true, (body) => body);
+      this.inside(block, () => this.scalarStore(dtype, at(lane), wide ? laneOf(value, lane, dtype) : value));
+      this.block.code.push(mask === null ? block.code : when(ints.extract(mask, lane), block.code));
+    }
+  }
+
+  private scalarStore(dtype: DType, { code, offset }: Address, value: Code): void {
+    const ops = dtype === "float32" ? float : dtype === "float64" ? double : int;
+    this.block.code.push(dtype === "bool" ? int.storeByte(code, value, offset) : ops.store(code, value, offset));
+  }
+}
+
+function addTerm(sum: Code | null, factor: Code, coefficient: number): Code {
+  const size = Math.abs(coefficient);
+  const part = size === 1 ? factor : isPowerOfTwo(size) ? int.shl(factor, int.const(Math.log2(size))) : int.mul(factor, int.const(size));
+  if (coefficient > 0) return sum === null ? part : int.add(sum, part);
+  return int.sub(sum ?? int.const(0), part);
+}

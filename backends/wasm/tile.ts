@@ -1,0 +1,202 @@
+/**
+ * Register tiling (unroll and jam): several neighbouring points of one or two parallel axes become stages and stores of one point, so
+ * that loads which they have in common are loaded once. Every sum keeps its own order.
+ */
+import type { Axis, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
+import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
+import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
+import type { Reduction, VectorNest, VectorStage } from "./vectorize.js";
+
+/** Sums at once: the rest of sixteen vector registers holds operands. */
+const maxSums = 12;
+const maxNodes = 2500;
+const minWork = 1 << 10;
+/** In cycles, roughly: of one round of the innermost loop, of each load, of each operation, and at least for each addition to a sum. */
+const cost = { latency: 4, round: 2, entry: 8, load: 0.6, operation: 0.6 };
+
+interface Tile {
+  readonly axis: Axis;
+  readonly outer: Axis;
+  readonly lanes: number;
+  readonly start: number;
+}
+type Tiling = readonly (readonly [axis: Axis, by: number])[];
+
+export function tileNest(pool: ExprPool, nest: VectorNest): readonly VectorNest[] {
+  let parts: readonly (readonly Tile[])[] = [[]];
+  for (const [axis, by] of chooseTiling(nest)) {
+    const count = Math.floor(axis.size / by);
+    const whole: Tile = { axis, outer: pool.newAxis(axis.name, count), lanes: by, start: 0 };
+    const left: Tile = { axis, outer: pool.newAxis(axis.name, 1), lanes: axis.size % by, start: count * by };
+    parts = parts.flatMap((tiles) => (left.lanes > 0 ? [whole, left] : [whole]).map((tile) => [...tiles, tile]));
+  }
+  return parts.map((tiles) => (tiles.length === 0 ? nest : jam(pool, nest, tiles)));
+}
+
+const isReduction = (stage: VectorStage): stage is Reduction => stage.kind === "reduction";
+const roundsOf = (stage: Reduction): number => stage.loops.reduce((product, { axis }) => product * axis.size, 1);
+
+interface Shape {
+  readonly rounds: number;
+  readonly innermost: number;
+  readonly sums: number;
+  /** The axes of each load or operation, and its cost. */
+  readonly parts: readonly { readonly axes: ReadonlySet<Axis>; readonly cost: number }[];
+}
+
+/** Stages that share a loop. */
+function groupsOf(stages: readonly Reduction[]): Reduction[][] {
+  const groups: Reduction[][] = [];
+  for (const stage of stages) {
+    const last = groups[groups.length - 1];
+    const same = last?.[0].loops.length === stage.loops.length && stage.loops.every(({ axis }, i) => axis === last[0].loops[i].axis);
+    if (same && last !== undefined) last.push(stage);
+    else groups.push([stage]);
+  }
+  return groups;
+}
+
+function shapeOf(group: readonly Reduction[], lanes: ReadonlySet<Axis>): Shape {
+  const { loops } = group[0];
+  const inLoop = (e: Expr): boolean => loops.some(({ axis }) => axesOf(e).has(axis));
+  const parts: { axes: ReadonlySet<Axis>; cost: number }[] = [];
+  for (const e of nodesOf(group.map((stage) => stage.body))) {
+    if (!inLoop(e)) continue;
+    const wide = [...axesOf(e)].some((axis) => lanes.has(axis));
+    if (e.op === "load") {
+      const unit = !wide || isContiguous(e, lanes);
+      parts.push({ axes: axesOf(e), cost: unit ? cost.load : 6 * cost.load });
+    } else if (e.op === "call" && (e.dtype !== "int32" || wide)) {
+      parts.push({ axes: axesOf(e), cost: cost.operation });
+    }
+  }
+  const innermost = loops[loops.length - 1]?.axis.size ?? 1;
+  return { rounds: roundsOf(group[0]), innermost, sums: group.length, parts };
+}
+
+function isContiguous(e: LoadExpr, lanes: ReadonlySet<Axis>): boolean {
+  // The lane axis is a term of its own with factor 1, which the printed sum shows as a lone axis.
+  const direct = (index: Expr): boolean =>
+    index.op === "axis"
+      ? lanes.has(index.axis)
+      : index.op === "call" && (index.fn === "add" || index.fn === "sub") && index.args.some(direct);
+  return direct(e.index);
+}
+
+function cyclesOf(shapes: readonly Shape[], tiling: Tiling): number {
+  const copies = (axes: ReadonlySet<Axis>): number => tiling.reduce((product, [axis, by]) => (axes.has(axis) ? product * by : product), 1);
+  const points = tiling.reduce((product, [, by]) => product * by, 1);
+  let total = 0;
+  for (const shape of shapes) {
+    let work = cost.round + cost.entry / shape.innermost + shape.sums * points * cost.operation;
+    for (const part of shape.parts) work += copies(part.axes) * part.cost;
+    total += shape.rounds * Math.max(cost.latency, work);
+  }
+  return total / points;
+}
+
+function chooseTiling(nest: VectorNest): Tiling {
+  const reductions = nest.stages.filter(isReduction);
+  const points = nest.axes.reduce((product, axis) => product * axis.size, 1);
+  const rounds = reductions.reduce((sum, stage) => sum + roundsOf(stage), 0);
+  if (points * rounds < minWork || rounds === 0) return [];
+  const fixed = new Set<Axis>();
+  for (const { loops } of reductions) {
+    for (const { lower, upper, condition } of loops)
+      for (const e of [lower, upper, condition]) for (const axis of axesOf(e)) fixed.add(axis);
+  }
+  const groups = groupsOf(reductions);
+  const shapes = groups.filter((group) => group[0].loops.length > 0).map((group) => shapeOf(group, nest.lanes));
+  const nodes = nodesOf([...reductions.map((stage) => stage.body), ...nest.stores.map((store) => store.value)]).size;
+  const sums = Math.max(1, ...groups.map((group) => group.length));
+  const most = Math.min(Math.floor(maxSums / sums), Math.floor(maxNodes / nodes));
+  const open = nest.axes.filter((axis) => !fixed.has(axis) && axis.size > 1);
+  let best: Tiling = [];
+  let least = cyclesOf(shapes, best) * 0.92;
+  const consider = (tiling: Tiling): void => {
+    // What is left over runs in smaller tiles.
+    const waste = tiling.reduce((sum, [axis, by]) => sum + (0.5 * (axis.size % by)) / axis.size, 0);
+    const cycles = cyclesOf(shapes, tiling) * (1 + waste);
+    if (cycles < least) [best, least] = [tiling, cycles];
+  };
+  for (const [i, first] of open.entries()) {
+    for (let by = 2; by <= Math.min(most, first.size); by++) {
+      consider([[first, by]]);
+      for (const second of open.slice(i + 1)) {
+        for (let other = 2; by * other <= most && other <= second.size; other++) {
+          consider([
+            [first, by],
+            [second, other],
+          ]);
+        }
+      }
+    }
+  }
+  return best;
+}
+
+/** The nest for the points start + lanes · outer + lane of each tile's axis, for all lanes at once. */
+function jam(pool: ExprPool, nest: VectorNest, tiles: readonly Tile[]): VectorNest {
+  let points: readonly ReadonlyMap<Axis, Expr>[] = [new Map()];
+  for (const { axis, outer, lanes, start } of tiles) {
+    const base = pool.add(pool.mul(pool.axis(outer), pool.int(lanes)), pool.int(start));
+    points = points.flatMap((point) =>
+      Array.from({ length: lanes }, (_, lane) => new Map([...point, [axis, pool.add(base, pool.int(lane))] as const])),
+    );
+  }
+  const stages: VectorStage[] = [];
+  const weakened = new Set<LoadExpr>();
+  /** Per point, the new number of each old stage. */
+  const numbers: number[][] = points.map(() => []);
+  const at = (e: Expr, point: number): Expr => {
+    const moved = pool.substitute(e, points[point]);
+    if (stagesOf(moved).size === 0) return moved;
+    return pool.rewrite(moved, (node) => (node.op === "acc" ? pool.acc(numbers[point][node.stage], node.dtype) : null));
+  };
+  nest.stages.forEach((stage, old) => {
+    const weak = isReduction(stage) ? [...loadsOf([stage.body])].filter((load) => nest.weakened.has(load)) : [];
+    points.forEach((_, point) => {
+      const copy = copyStage(
+        stage,
+        (e) => at(e, point),
+        (number) => numbers[point][number],
+      );
+      // A stage that does not depend on the tiled axes is done once for all points.
+      const first = stages[numbers[0][old]];
+      if (point > 0 && sameStage(first, copy)) {
+        numbers[point][old] = numbers[0][old];
+        return;
+      }
+      numbers[point][old] = stages.length;
+      stages.push(copy);
+      for (const load of weak) weakened.add(at(load, point) as LoadExpr);
+    });
+  });
+  const stores: Store[] = points.flatMap((_, point) =>
+    nest.stores.map((store) => ({
+      ...store,
+      index: at(store.index, point),
+      value: at(store.value, point),
+      guard: store.guard && at(store.guard, point),
+    })),
+  );
+  const outers = new Map(tiles.map(({ axis, outer }) => [axis, outer]));
+  const axes = nest.axes.map((axis) => outers.get(axis) ?? axis).filter((axis) => axis.size > 1);
+  return { axes, stages, stores, weakened, lanes: nest.lanes };
+}
+
+function copyStage(stage: VectorStage, at: (e: Expr) => Expr, number: (stage: number) => number): VectorStage {
+  switch (stage.kind) {
+    case "reduction":
+      return { ...stage, body: at(stage.body), condition: at(stage.condition) };
+    case "packing":
+      return { ...stage, parts: stage.parts.map((part) => part.map(number)) };
+    case "joining":
+      return { ...stage, parts: stage.parts.map(number) };
+  }
+}
+
+function sameStage(a: VectorStage, b: VectorStage): boolean {
+  if (a.kind === "reduction") return b.kind === "reduction" && a.body === b.body && a.condition === b.condition;
+  return a.kind === b.kind && a.parts.flat().join() === b.parts.flat().join();
+}
