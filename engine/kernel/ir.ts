@@ -125,7 +125,8 @@ export interface BufferSpec {
   readonly length: number;
   /**
    * "write": elements that no store names keep their contents (a concatenation is written by several kernels).
-   * "readwrite": a point of the kernel loads only elements which the same point stores; all loads of a point come before its stores.
+   * "readwrite": an element is loaded only where it is stored, at the same point and step of the store's own axes; all loads there come before
+   * the stores.
    */
   readonly access: "read" | "write" | "readwrite";
 }
