@@ -8,7 +8,7 @@ import { makeTransform } from "../loops/lines.js";
 import { floats, get, Locals, ModuleWriter, v128 } from "./binary.js";
 import { compileLoops } from "./emit.js";
 import { lineKernels } from "./lines.js";
-import { imports } from "./math.js";
+import { ConstantTable, imports } from "./math.js";
 import { addressable, Heap } from "./memory.js";
 
 export interface WasmOptions {
@@ -65,6 +65,7 @@ class WasmBackend implements Backend {
     maxBufferBytes: 2 ** 31,
   };
   private readonly heap: Heap;
+  private readonly constants: ConstantTable;
   private readonly live = new Set<WasmBuffer>();
   private readonly compiled = new Map<string, { run: Run; source: string }>();
   private destroyed = false;
@@ -75,6 +76,7 @@ class WasmBackend implements Backend {
     private readonly relaxed: boolean,
   ) {
     this.heap = new Heap(Math.min(options.maxBytes ?? addressable, addressable));
+    this.constants = new ConstantTable(this.heap.memory);
   }
 
   describe(): string {
@@ -178,7 +180,7 @@ class WasmBackend implements Backend {
 
   private load(kernel: LoopKernel, source: string): Run {
     try {
-      const module = new WebAssembly.Module(compileLoops(kernel, this.relaxed));
+      const module = new WebAssembly.Module(compileLoops(kernel, this.relaxed, this.constants));
       const instance = new WebAssembly.Instance(module, { env: { memory: this.heap.memory }, math: imports });
       return instance.exports.run as Run;
     } catch (cause) {

@@ -229,6 +229,10 @@ export const floats = {
   div: vectorOps(0xe7),
   min: vectorOps(0xe8),
   max: vectorOps(0xe9),
+  /** b < a ? b : a */
+  pmin: vectorOps(0xea),
+  /** a < b ? b : a */
+  pmax: vectorOps(0xeb),
   fromInts: vectorOp(0xfa),
   /** a · b + c, with one rounding or two. */
   relaxedMadd: ternary(...simd(0x105)),

@@ -7,7 +7,7 @@ import { Importer, mergeAxes, type Nest, storeExprs } from "../loops/nest.js";
 import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
 import { type Code, call, get, i32, Locals, ModuleWriter, type ValueType } from "./binary.js";
 import { Writer } from "./expressions.js";
-import { type ImportName, importsFor, Library } from "./math.js";
+import { type ConstantTable, type ImportName, importsFor, Library } from "./math.js";
 import { tileNest } from "./tile.js";
 import { type Reduction, type VectorNest, type VectorStage, vectorize } from "./vectorize.js";
 
@@ -15,11 +15,11 @@ import { type Reduction, type VectorNest, type VectorStage, vectorize } from "./
 const block = 512;
 
 /** Of the module's bytes; it imports `env.memory` and exports `run`, which takes the buffers' addresses. */
-export function compileLoops(kernel: LoopKernel, relaxed: boolean): Uint8Array<ArrayBuffer> {
+export function compileLoops(kernel: LoopKernel, relaxed: boolean, constants: ConstantTable): Uint8Array<ArrayBuffer> {
   const pool = new ExprPool();
   const nest = new Importer(pool).nest(kernel);
   const module = new ModuleWriter();
-  const library = new Library(module, importsOf(nest), relaxed);
+  const library = new Library(module, importsOf(nest), relaxed, constants);
   const parameters = kernel.buffers.map((): ValueType => i32);
   const parts = nest.axes.some((axis) => axis.size === 0) ? [] : nestsOf(pool, nest);
   const functions = parts.map((part) => {
