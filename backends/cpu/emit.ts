@@ -1,13 +1,13 @@
 /** Kernels as JavaScript: one nested `for` per axis, tiled and clamped first (`tile.ts`, `clamp.ts`), printed by `expressions.ts`. */
 import type { Axis, BufferSpec, Expr, Kernel, LoopKernel, Store } from "../../engine/kernel/ir.js";
+import { type ClampedNest, type ClampedStage, clampNest, type Loop } from "../../engine/kernel/loops/clamp.js";
+import { Importer, mergeAxes, storeExprs } from "../../engine/kernel/loops/nest.js";
+import { loadsOf, stagesOf } from "../../engine/kernel/loops/walk.js";
 import { identityOf } from "../../engine/kernel/scalar.js";
 import { axesOf, ExprPool } from "../../engine/kernel/simplify.js";
-import { type ClampedNest, type ClampedStage, clampNest, type Loop } from "./clamp.js";
 import { type Memory, Writer } from "./expressions.js";
-import { Importer, mergeAxes, storeExprs } from "./nest.js";
 import { combined, literal, stored } from "./scalar.js";
 import { tileNest } from "./tile.js";
-import { loadsOf, stagesOf } from "./walk.js";
 
 /** Stages that share a loop. */
 interface Group {

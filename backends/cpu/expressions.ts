@@ -6,9 +6,9 @@
 import { InternalError } from "../../engine/errors.js";
 import { children, conjuncts, sumOf, type Term } from "../../engine/kernel/affine.js";
 import type { Axis, Expr, LoadExpr } from "../../engine/kernel/ir.js";
+import { stagesOf } from "../../engine/kernel/loops/walk.js";
 import { axesOf } from "../../engine/kernel/simplify.js";
 import { atom, helpers, isExpensive, literal, operand, printCall, strength, type Text, unwrap, wrap } from "./scalar.js";
-import { stagesOf } from "./walk.js";
 
 /** A name or a number, which needs no other name. */
 const isName = /^-?[\w.]+$/;

@@ -1,11 +1,11 @@
 /** Template kernels: a line is gathered through the printed `input`, transformed as a whole, and written through the printed stores. */
 import { type DType, isFloating } from "../../engine/dtype.js";
 import type { Axis, Expr, Store, Template, TemplateKernel } from "../../engine/kernel/ir.js";
+import { Importer } from "../../engine/kernel/loops/nest.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
 import { countStores, memoryOf, returned, writeStores } from "./emit.js";
 import { Writer } from "./expressions.js";
 import { complexTransform, swapParts } from "./fft.js";
-import { Importer } from "./nest.js";
 import { literal } from "./scalar.js";
 
 /** Elements of the line before and after. */

@@ -5,10 +5,10 @@
  */
 import { affine } from "../../engine/kernel/affine.js";
 import type { Axis, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
+import type { ClampedNest, ClampedStage } from "../../engine/kernel/loops/clamp.js";
+import { storeExprs } from "../../engine/kernel/loops/nest.js";
+import { loadsOf, nodesOf, stagesOf } from "../../engine/kernel/loops/walk.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
-import type { ClampedNest, ClampedStage } from "./clamp.js";
-import { storeExprs } from "./nest.js";
-import { loadsOf, nodesOf, stagesOf } from "./walk.js";
 
 /**
  * Measured on V8 12 with float32 loads: cycles of one round of the innermost loop are `round`, plus `load` for each load and

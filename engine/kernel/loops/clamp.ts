@@ -2,10 +2,10 @@
  * Window clamping. A padded window reads zeros outside of its image, and a zero adds nothing to a sum: where a stage's body is the
  * identity of its combine unless a condition holds, the condition can become a bound of the loop instead of a test inside it.
  */
-import { conjuncts, isBounded, sumOf } from "../../engine/kernel/affine.js";
-import type { Axis, Combine, Expr, LoadExpr, Stage, Store } from "../../engine/kernel/ir.js";
-import { identityOf } from "../../engine/kernel/scalar.js";
-import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
+import { conjuncts, isBounded, sumOf } from "../affine.js";
+import type { Axis, Combine, Expr, LoadExpr, Stage, Store } from "../ir.js";
+import { identityOf } from "../scalar.js";
+import { axesOf, type ExprPool } from "../simplify.js";
 import type { Nest } from "./nest.js";
 import { loadsOf } from "./walk.js";
 

@@ -1,7 +1,7 @@
-/** A kernel's loops as the cpu backend rewrites them, before they are printed. */
-import { sumOf } from "../../engine/kernel/affine.js";
-import type { Axis, Expr, LoopKernel, Stage, Store } from "../../engine/kernel/ir.js";
-import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
+/** A kernel's loops as backends rewrite them, before they print them. */
+import { sumOf } from "../affine.js";
+import type { Axis, Expr, LoopKernel, Stage, Store } from "../ir.js";
+import { axesOf, type ExprPool } from "../simplify.js";
 import { nodesOf } from "./walk.js";
 
 /** For each point of `axes` the stages, then the stores, as in a {@link LoopKernel}. */
@@ -11,7 +11,7 @@ export interface Nest {
   readonly stores: readonly Store[];
 }
 
-/** Copies expressions into a pool of this backend's own, where it may make new ones. Axes of one step disappear. */
+/** Copies expressions into a pool of the backend's own, where it may make new ones. Axes of one step disappear. */
 export class Importer {
   private readonly axes = new Map<Axis, Axis>();
   private readonly known = new Map<Expr, Expr>();

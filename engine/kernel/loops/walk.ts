@@ -1,6 +1,6 @@
 /** Small walks over expression graphs. */
-import { children } from "../../engine/kernel/affine.js";
-import type { Expr, LoadExpr } from "../../engine/kernel/ir.js";
+import { children } from "../affine.js";
+import type { Expr, LoadExpr } from "../ir.js";
 
 /** Every node below the roots, each once, operands before their users. */
 export function nodesOf(roots: Iterable<Expr>): ReadonlySet<Expr> {
