@@ -134,6 +134,8 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
         if (input.value === null && input.op.lower.kind === "leaf") continue;
         const behind = input.value === null && inlines(input) ? (buffers.get(input) ?? new Set([input])) : new Set([input]);
         for (const read of behind) reads.add(read);
+        // What several read may turn out to be a value.
+        if ((readers.get(input) ?? 0) > 1 && (cost.get(input) ?? 0) > 0) reads.add(input);
         if (behind.size > 1 && behind.size > (largest === null ? 0 : (buffers.get(largest)?.size ?? 0))) largest = input;
       }
       if (apart || reads.size <= maxReads || largest === null) return reads;
