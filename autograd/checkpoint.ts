@@ -1,8 +1,9 @@
 /** Trading time for memory: values inside are computed again for the backward pass, in place of being kept until then. */
+
+import { type Draws, recordDraws, replayDraws } from "../engine/draws.js";
 import { OpError } from "../engine/errors.js";
 import { building, type Node, newNodeId } from "../engine/graph.js";
 import { barrier } from "../engine/ops/identity.js";
-import { type Draws, recordDraws, replayDraws } from "../engine/random.js";
 import { apply, Tensor } from "../engine/tensor.js";
 import { gradientsOf, probe } from "./backward.js";
 import { throughRecord } from "./custom.js";

@@ -77,8 +77,29 @@ export class KernelMaker {
 
   /** What contractions and windows look like. */
   private product(axes: readonly Axis[], dtype: DType): Expr {
-    const factors = [this.load(dtype, axes), this.load(dtype, axes)];
-    return this.b.pool.mul(factors[0], this.dice.chance(0.2) ? this.value(dtype, axes, 1) : factors[1]);
+    const factor = (): Expr => (this.dice.chance(0.5) ? this.window(dtype, axes) : this.load(dtype, axes));
+    return this.b.pool.mul(factor(), this.dice.chance(0.2) ? this.value(dtype, axes, 1) : factor());
+  }
+
+  /** An image of two dimensions seen through taps: places ± taps − padding, some with a stride. */
+  private window(dtype: DType, axes: readonly Axis[]): Expr {
+    const { dice, b } = this;
+    const { pool } = b;
+    let guard: Expr = pool.bool(true);
+    const shape = [dice.between(1, this.largest), dice.between(1, this.largest)];
+    const indices = shape.map((size) => {
+      if (axes.length === 0) return pool.int(0);
+      const [place, tap] = [pool.axis(dice.pick(axes)), pool.axis(dice.pick(axes))];
+      const shifted = pool.sub(
+        pool.add(pool.mul(place, pool.int(dice.pick([1, 1, 1, 2]))), pool.mul(tap, pool.int(dice.pick([1, 1, -1, -1, 2])))),
+        pool.int(dice.between(-2, 3)),
+      );
+      const stride = dice.pick([1, 1, 1, 2, 3]);
+      const at = pool.idiv(shifted, pool.int(stride));
+      guard = pool.and(guard, b.within(at, size), pool.eq(pool.mod(shifted, pool.int(stride)), pool.int(0)));
+      return at;
+    });
+    return b.read(dtype, indices, shape, guard.op === "const" && guard.value === 1 ? null : guard);
   }
 
   private value(dtype: DType, axes: readonly Axis[], depth: number): Expr {

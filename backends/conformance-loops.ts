@@ -147,10 +147,27 @@ const exchange = (rows: boolean): Case => ({
   },
 });
 
+/** Rows turned around where they lie, and their old contents copied elsewhere by another loop. */
+const reverse = kernelCase(
+  "in place reversal of rows",
+  built(
+    "reverse",
+    (b) => [b.axis("i", 5)],
+    (b, i) => {
+      const [j, k] = [b.axis("j", 6), b.axis("k", 6)];
+      const rows = b.buffer("float32", 30, "readwrite");
+      b.store(rows, b.at([i, j], [5, 6]), b.load(rows, b.at([i, b.pool.sub(b.pool.int(5), b.pool.axis(j))], [5, 6])), [j]);
+      b.write([i, k], b.load(rows, b.at([i, k], [5, 6])), [k]);
+    },
+  ),
+  exact,
+);
+
 /** Tiles, guards and placement: what the loops allow beyond the named operations. */
 const forms: readonly Case[] = [
   exchange(false),
   exchange(true),
+  reverse,
   kernelCase(
     "no axes at all",
     built(
@@ -214,7 +231,7 @@ const forms: readonly Case[] = [
       "guarded",
       (b) => [b.axis("i", 10)],
       (b, i) => {
-        const out = b.buffer("int32", 10, "readwrite");
+        const out = b.buffer("int32", 10, "write");
         const odd = b.pool.eq(b.pool.mod(b.pool.axis(i), b.pool.int(3)), b.pool.int(1));
         b.store(out, i, b.pool.mul(b.read("int32", [i], [10]), b.pool.int(2)), [], odd);
       },

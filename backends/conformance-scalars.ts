@@ -145,7 +145,7 @@ const others: readonly Case[] = [
     (fn): Case => ({
       name: `scalar ${fn} int32`,
       run: async (backend) => {
-        const [x, y] = [ints, Array.from({ length: 32 }, (_, i) => i)];
+        const [x, y] = [ints, Array.from({ length: 37 }, (_, i) => i - 2)];
         const b = new Builder();
         const [i, j] = [b.axis("i", x.length), b.axis("j", y.length)];
         b.write([i, j], b.pool.call(fn, [b.read("int32", [i], [x.length]), b.read("int32", [j], [y.length])]));

@@ -1,9 +1,10 @@
 /** Parameter groups: who is decayed, and how fast each layer learns. */
-import { paramGroups } from "../train/optim/groups.js";
+import { createBackbone, Module, nn } from "../models/index.js";
+import { denseScheme, type LayerScheme, paramGroups } from "../train/optim/groups.js";
 import { build, type Config } from "./builders.js";
 import { Verdict, within } from "./compare.js";
 import type { Folder } from "./folder.js";
-import { conclude, Missing, type Outcome } from "./outcome.js";
+import { conclude, type Outcome } from "./outcome.js";
 
 interface GroupReference {
   readonly group: string;
@@ -17,12 +18,33 @@ interface DecayReference {
   readonly params: Readonly<Record<string, GroupReference>>;
 }
 
+const classifier = ({ model }: Config): Module => build("model", { model, num_classes: 1000, drop_path_rate: 0 }).module;
+
+const scheme = ({ decay_type, num_layers }: Config): LayerScheme => denseScheme(decay_type as "layer_wise", num_layers as number);
+
+/** A backbone, and a neck of one 1×1 convolution that stands for everything else. */
+class Detector extends Module {
+  readonly backbone: Module;
+  readonly neck = new Neck();
+
+  constructor({ model }: Config) {
+    super();
+    const name = (model as string).replace("detection backbone hornet_", "det_backbone_");
+    this.backbone = createBackbone(name, { meta: true });
+  }
+}
+class Neck extends Module {
+  readonly lateral = new nn.Conv2d(4, 4, 1);
+}
+
 export function runDecayCase(folder: Folder, test: { readonly file: string; readonly config: Config }): Outcome {
-  const { model, base_weight_decay, layer_decay } = test.config;
-  if (layer_decay === undefined) throw new Missing("train has no parameter groups for dense prediction");
   const want = folder.json(test.file) as DecayReference;
-  const { module } = build("model", { model, num_classes: 1000, drop_path_rate: 0 });
-  const groups = paramGroups(module, { weightDecay: base_weight_decay as number, layerDecay: layer_decay as number });
+  const { layer_decay: layerDecay, decay_rate: decayRate, base_weight_decay } = test.config;
+  const weightDecay = base_weight_decay as number;
+  const groups =
+    decayRate === undefined
+      ? paramGroups(classifier(test.config), { weightDecay, layerDecay: layerDecay as number })
+      : paramGroups(new Detector(test.config), { weightDecay, layerDecay: decayRate as number, layers: scheme(test.config) });
 
   const verdict = new Verdict();
   const order = groups.map(({ name, params }) => `${name} (${params.length})`).join(", ");

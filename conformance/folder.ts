@@ -1,5 +1,5 @@
 /** A folder of reference cases: its index, and the tensors of its safetensors files, read once each. */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { DType, TypedArray } from "../engine/dtype.js";
 import { numel, type Shape } from "../engine/shape.js";
@@ -39,6 +39,11 @@ export class Folder {
 
   has(file: string): boolean {
     return existsSync(join(this.path, file));
+  }
+
+  /** Files of a subfolder, by name; none where there is no such folder. */
+  list(folder: string): string[] {
+    return this.has(folder) ? readdirSync(join(this.path, folder)).sort() : [];
   }
 
   json(file: string): unknown {

@@ -8,12 +8,14 @@ import type { TypedArray } from "../engine/dtype.js";
 import { type Shape, showShape } from "../engine/shape.js";
 import { Tensor, tensor } from "../engine/tensor.js";
 import type { Module } from "../models/index.js";
+import { tokenLabelLoss } from "../train/token-label.js";
 import { type Built, build, type Config } from "./builders.js";
 import { type Comparison, norm, Verdict, within } from "./compare.js";
 import { runDecayCase } from "./decay.js";
 import { fill } from "./fill.js";
 import type { Folder } from "./folder.js";
-import { conclude, Missing, type Outcome, outcomeOf } from "./outcome.js";
+import { runManifest } from "./manifest.js";
+import { conclude, type Outcome, outcomeOf } from "./outcome.js";
 import { bound, compareStored, loadFill, readInto, type TensorInfo } from "./reference.js";
 import { runTrajectory, type TrajectoryCase } from "./trajectory.js";
 
@@ -37,11 +39,32 @@ export async function runModelCase(device: Device, folder: Folder, test: ModelCa
   try {
     if (test.kind === "decay_groups") return runDecayCase(folder, test);
     if (test.kind === "trajectory") return await runTrajectory(device, folder, test as unknown as TrajectoryCase);
-    if (test.kind === "token_label_loss") throw new Missing("train has no token-label loss");
+    if (test.kind === "token_label_loss") return await runTokenLabelLoss(device, folder, test);
+    if (test.kind === "manifest") return runManifest(folder, test);
     return await runModule(device, folder, test);
   } catch (error) {
     return outcomeOf(error, device.name);
   }
+}
+
+/** The loss and its gradients with respect to both kinds of logits. */
+async function runTokenLabelLoss(device: Device, folder: Folder, test: ModelCase): Promise<Outcome> {
+  const { bbox, dense_weight: denseWeight, cls_weight: clsWeight } = test.config as Record<string, never>;
+  const [logits, tokenLogits, target] = inputsOf(test, device, true);
+  const box = tensor(bbox as number[], { dtype: "int32", device });
+  const loss = tokenLabelLoss({ logits, tokenLogits, box }, target.detach(), { denseWeight, clsWeight });
+  loss.backward();
+  const gradients = { cls_logits: logits.grad as Tensor, token_logits: tokenLogits.grad as Tensor };
+  const named = Object.entries(gradients).map(([name, gradient]): [string, Tensor] => [`train.grad_in.${name}`, gradient]);
+  const got = new Map<string, TypedArray>();
+  await readInto(got, new Map([["train.out.0", loss], ...named]));
+  const verdict = new Verdict();
+  for (const [key, info] of Object.entries(test.tensors ?? {})) {
+    const values = got.get(key);
+    if (values === undefined) verdict.fail(key, "there is none");
+    else verdict.add(key, compareStored(folder, test.file, key, info, values, 0));
+  }
+  return conclude(verdict);
 }
 
 async function runModule(device: Device, folder: Folder, test: ModelCase): Promise<Outcome> {

@@ -1,11 +1,10 @@
 /** The cases of a folder as a list of things to run. */
 import type { Device } from "../engine/device.js";
-import { OpError } from "../engine/errors.js";
-import { readSafetensors } from "../models/weights/safetensors.js";
+import { type FileCase, runFileCase } from "./files.js";
 import type { Folder } from "./folder.js";
 import { type ModelCase, runModelCase } from "./models.js";
 import { type ErrorCase, type OpCase, runErrorCase, runOpCase } from "./ops.js";
-import { type Api, type Outcome, oneLine } from "./outcome.js";
+import type { Api, Outcome } from "./outcome.js";
 
 export interface Task {
   readonly id: string;
@@ -24,7 +23,10 @@ interface Index<T> {
 /** Every case that counts, in the order of the index; PyTorch's own limits (`torch_limit`) do not. */
 export function tasksOf(folder: Folder): Task[] {
   if (folder.kind === "models") {
-    return (folder.index as Index<ModelCase>).cases.map((test) => ({
+    const manifests = folder
+      .list("manifests")
+      .map((file): ModelCase => ({ id: `manifest_${file.replace(".json", "")}`, kind: "manifest", file: `manifests/${file}`, config: {} }));
+    return [...(folder.index as Index<ModelCase>).cases, ...manifests].map((test) => ({
       id: test.id,
       op: test.kind,
       family: "models",
@@ -51,26 +53,9 @@ export function tasksOf(folder: Folder): Task[] {
   ];
 }
 
-interface FileEntry {
-  readonly refuse?: boolean;
-}
-
-/** Checkpoint files. Those that hold a PyTorch pickle have no reader yet. */
 function fileTasks(folder: Folder): Task[] {
-  return Object.entries(folder.index as Record<string, FileEntry>).map(([file, entry]) => {
+  return Object.entries(folder.index as Record<string, FileCase>).map(([file, test]) => {
     const extension = file.slice(file.lastIndexOf(".") + 1);
-    return { id: file, op: `file .${extension}`, family: "files", run: async () => runFile(folder, file, extension, entry) };
+    return { id: file, op: `file .${extension}`, family: "files", run: async () => runFileCase(folder, file, test) };
   });
-}
-
-function runFile(folder: Folder, file: string, extension: string, entry: FileEntry): Outcome {
-  if (extension !== "safetensors") return { status: "missing", error: 0, message: `crabro has no reader of .${extension} files` };
-  if (entry.refuse !== true) return { status: "missing", error: 0, message: "no check for the contents of a good safetensors file" };
-  try {
-    readSafetensors(folder.bytes(file));
-  } catch (error) {
-    if (error instanceof OpError) return { status: "passed", error: 0, message: "" };
-    return { status: "failed", error: Number.POSITIVE_INFINITY, message: `threw ${oneLine(error)}, which is no error of ours` };
-  }
-  return { status: "failed", error: Number.POSITIVE_INFINITY, message: "was read, but must be refused" };
 }

@@ -5,9 +5,11 @@ import * as indexing from "./functional/indexing.js";
 import * as linalg from "./functional/linalg.js";
 import * as movement from "./functional/movement.js";
 import * as reduction from "./functional/reduction.js";
+import * as sorting from "./functional/sorting.js";
+import * as special from "./functional/special.js";
 import { Tensor } from "./tensor.js";
 
-const functions = { ...activation, ...elementwise, ...indexing, ...linalg, ...movement, ...reduction };
+const functions = { ...activation, ...elementwise, ...indexing, ...linalg, ...movement, ...reduction, ...sorting, ...special };
 
 /** Lists of tensors, or a condition, come first in these; `unfold` as a method is that along a dim. */
 const notMethods = ["broadcastTensors", "cat", "stack", "where", "fold", "unfold", "unfoldDim"] as const;

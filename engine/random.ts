@@ -6,13 +6,13 @@
  * element i is threefry(a, b; i, w).
  */
 import { type Device, defaultDevice } from "./device.js";
+import { drawKey } from "./draws.js";
 import type { DType } from "./dtype.js";
 import { OpError } from "./errors.js";
 import { add, cos, log1p, lt, mul, neg, remainder, sqrt } from "./functional/elementwise.js";
 import { threefry2x32 } from "./kernel/scalar.js";
 import { cast } from "./ops/cast.js";
 import { defineOp, nonDifferentiable } from "./ops/record.js";
-import { hostScalar } from "./runtime/scalar.js";
 import { checkShape, type Shape, strides } from "./shape.js";
 import { apply, fromHost, type Tensor } from "./tensor.js";
 
@@ -92,61 +92,6 @@ export interface RandomOptions {
   readonly device?: Device;
 }
 
-/** The keys of draws, each as two rank-0 tensors. */
-export type Draws = (readonly [Tensor, Tensor])[];
-
-/** Draws that are noted, or made again, while a checkpoint runs or is recomputed; checkpoints may be inside others. */
-interface Tape {
-  readonly draws: Draws;
-  /** Null while recording. */
-  replayed: number | null;
-  readonly outer: Tape | null;
-}
-
-let tape: Tape | null = null;
-
-/** Runs `fn` and notes its draws. */
-export function recordDraws<T>(draws: Draws, fn: () => T): T {
-  return withTape({ draws, replayed: null, outer: tape }, fn);
-}
-
-/** Runs `fn` with the draws noted before, so that it gives the same numbers. */
-export function replayDraws<T>(draws: Draws, fn: () => T): T {
-  return withTape({ draws, replayed: 0, outer: tape }, fn);
-}
-
-function withTape<T>(next: Tape, fn: () => T): T {
-  tape = next;
-  try {
-    return fn();
-  } finally {
-    tape = next.outer;
-  }
-}
-
-function drawKey(generator: Generator, device: Device, from: Tape | null): Draws[number] {
-  if (from === null) {
-    let key: readonly [number, number] = [0, 0];
-    const first = hostScalar(
-      () => {
-        key = generator.nextKey();
-        return key[0];
-      },
-      { dtype: "int32", device },
-    );
-    return [first, hostScalar(() => key[1], { dtype: "int32", device })];
-  }
-  if (from.replayed === null) {
-    const made = drawKey(generator, device, from.outer);
-    from.draws.push(made);
-    return made;
-  }
-  const known = from.draws[from.replayed++];
-  if (known === undefined)
-    throw new OpError("checkpoint", "the function drew more random numbers when it was computed again; it must do the same both times");
-  return known;
-}
-
 function draw(
   op: string,
   shape: Shape,
@@ -154,7 +99,7 @@ function draw(
   { generator = defaultGenerator, device = defaultDevice() }: RandomOptions,
 ): Tensor[] {
   checkShape(op, shape);
-  const key = drawKey(generator, device, tape);
+  const key = drawKey(generator, device);
   return forms.map((form, word) => apply(randomOp, key, { shape: [...shape], word, form }));
 }
 

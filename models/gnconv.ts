@@ -5,6 +5,7 @@
  * Original: hornet.py, classes `gnconv` and `GlobalLocalFilter`.
  */
 import { OpError } from "../engine/errors.js";
+import { mulComplex } from "../engine/functional/complex.js";
 import { irfft2, rfft2 } from "../engine/functional/fft.js";
 import { split, stack } from "../engine/functional/movement.js";
 import { interpolate } from "../engine/functional/pool.js";
@@ -113,7 +114,7 @@ export class GlobalLocalFilter extends Module {
     const [a, b] = split(this.preNorm.forward(x), dim / 2, { dim: 1 }); // [N, D/2, H, W] each
     const local = this.dw.forward(a); // [N, D/2, H, W]
     const spectrum = rfft2(b, { dim: [2, 3], norm: "ortho" }); // [N, D/2, H, W/2+1, 2]
-    const filtered = complexProduct(spectrum, this.#filter(height, Math.floor(width / 2) + 1)); // [N, D/2, H, W/2+1, 2]
+    const filtered = mulComplex(spectrum, this.#filter(height, Math.floor(width / 2) + 1)); // [N, D/2, H, W/2+1, 2]
     const global = irfft2(filtered, { s: [height, width], dim: [2, 3], norm: "ortho" }); // [N, D/2, H, W]
     const mixed = stack([local, global], { dim: 2 }).reshape([n, dim, height, width]); // channel 2j local, 2j+1 global
     return this.postNorm.forward(mixed);
@@ -126,11 +127,4 @@ export class GlobalLocalFilter extends Module {
     const planes = this.complexWeight.permute([3, 0, 1, 2]); // [2, D/2, h, w]
     return interpolate(planes, { size: [height, width], mode: "bilinear", alignCorners: true }).permute([1, 2, 3, 0]);
   }
-}
-
-/** (a + bi)(c + di), the parts in the last dim. */
-function complexProduct(x: Tensor, y: Tensor): Tensor {
-  const [a, b] = [x.select(-1, 0), x.select(-1, 1)];
-  const [c, d] = [y.select(-1, 0), y.select(-1, 1)];
-  return stack([a.mul(c).sub(b.mul(d)), a.mul(d).add(b.mul(c))], { dim: -1 });
 }

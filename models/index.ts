@@ -1,7 +1,28 @@
 /** Networks and the layers they are made of. */
+export * from "./attention.js";
+export * from "./conv-module.js";
+export { GLMixBlock, type GLMixOptions, type MlpOptions, ResDWConv } from "./glmix.js";
+export * from "./glnet.js";
+export * from "./glnet-tklb.js";
 export * from "./gnconv.js";
-export * from "./hornet.js";
+export { FPN, type FPNOptions, HorFPN, type HorFPNOptions } from "./horfpn.js";
+export { HorNet, HorNetBlock, type HorNetBlockOptions, type HorNetOptions, hornetGnConv, hornetVariants } from "./hornet.js";
+export * from "./hornet-backbone.js";
 export * as nn from "./nn/index.js";
 export { Module, Parameter } from "./nn/index.js";
+export * from "./patch.js";
 export * from "./registry.js";
 export * from "./state.js";
+export * from "./summary.js";
+export * from "./upernet.js";
+export { castStored, type StoredFloat } from "./weights/cast.js";
+export { PickleRecord, type PickleValue, PthTensor, pthState, readPth } from "./weights/pth.js";
+export {
+  readSafetensors,
+  type SafetensorsFile,
+  type StoredDType,
+  type StoredTensor,
+  store,
+  toTypedArray,
+  writeSafetensors,
+} from "./weights/safetensors.js";

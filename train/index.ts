@@ -11,3 +11,4 @@ export * from "./metrics.js";
 export * from "./optim/index.js";
 export * from "./run-state.js";
 export * from "./schedule.js";
+export * from "./token-label.js";

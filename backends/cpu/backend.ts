@@ -13,6 +13,8 @@ export interface CpuOptions {
   readonly interpret?: boolean;
   /** Refuse to hold more than this. */
   readonly maxBytes?: number;
+  /** Work (points times rounds of their reductions) from which on loops are tiled; tests tile everything. */
+  readonly tileFrom?: number;
 }
 
 type Code = (buffers: readonly TypedArray[]) => void;
@@ -123,7 +125,7 @@ class CpuBackend implements Backend {
     this.check();
     const accepted = this.accepts(kernel);
     if (accepted !== true) throw new BackendError(name, `${kernel.name}: ${accepted}`);
-    const source = printKernel(kernel);
+    const source = kernel.kind === "template" ? emitTemplate(kernel) : emitLoops(kernel, this.options.tileFrom);
     if (this.options.interpret) return executable(kernel, source, (buffers) => interpretKernel(kernel, buffers));
     // Two templates may print the same loops around different transforms.
     const key = kernel.kind === "template" ? `${JSON.stringify(kernel.template)} ${kernel.input.dtype}\n${source}` : source;
@@ -143,7 +145,7 @@ class CpuBackend implements Backend {
       const { kernel, run } = executable as CpuExecutable;
       const started = performance.now();
       try {
-        run(buffers.map((buffer) => this.own(buffer).data));
+        run(this.bind(kernel, buffers));
       } catch (cause) {
         const reason = cause instanceof Error ? cause.message : String(cause);
         this.failure ??= new BackendError(name, `${kernel.name} failed: ${reason}`, { cause });
@@ -152,6 +154,15 @@ class CpuBackend implements Backend {
       measured.push({ name: kernel.name, milliseconds: performance.now() - started });
     }
     times?.(measured);
+  }
+
+  private bind(kernel: Kernel, buffers: readonly BufferHandle[]): TypedArray[] {
+    if (buffers.length !== kernel.buffers.length) throw new BackendError(name, `${buffers.length} buffers for ${kernel.buffers.length}`);
+    return kernel.buffers.map(({ dtype, length }, i) => {
+      const { data, ...given } = this.own(buffers[i]);
+      if (given.dtype === dtype && given.length >= length) return data;
+      throw new BackendError(name, `buffer ${i} is ${given.dtype}[${given.length}], must be ${dtype}[${length}]`);
+    });
   }
 
   destroy(): void {
@@ -175,9 +186,7 @@ class CpuBackend implements Backend {
 
 const executable = (kernel: Kernel, source: string, run: Code): CpuExecutable => ({ kernel, source, run });
 
-/** The text that {@link load} compiles; it names no kernel, so that equal ones share their code. */
-const printKernel = (kernel: Kernel): string => (kernel.kind === "template" ? emitTemplate(kernel) : emitLoops(kernel));
-
+/** Compiles printed text, which names no kernel, so that equal ones share their code. */
 function load(kernel: Kernel, source: string): Code {
   const names = Object.keys(helpers);
   const extra: [string, unknown][] = kernel.kind === "template" ? lineArguments(kernel) : [];

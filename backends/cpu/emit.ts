@@ -16,11 +16,11 @@ interface Group {
 }
 
 /** The text of a function body that returns the kernel as a function of its buffers, named b0, b1, … */
-export function emitLoops(kernel: LoopKernel): string {
+export function emitLoops(kernel: LoopKernel, tileFrom?: number): string {
   const pool = new ExprPool();
   const nest = new Importer(pool).nest(kernel);
   if (nest.axes.some((axis) => axis.size === 0)) return returned(kernel, "// an axis is empty: nothing to do");
-  const nests = tileNest(pool, clampNest(pool, mergeAxes(pool, nest)));
+  const nests = tileNest(pool, clampNest(pool, mergeAxes(pool, nest)), tileFrom);
   const bodies = nests.map((part) => emitNest(kernel.buffers, part));
   if (bodies.length === 1) return returned(kernel, bodies[0]);
   // Each shape of tile is a function of its own, which V8 optimises by itself.
@@ -123,33 +123,52 @@ function writeGroup(writer: Writer, { numbers, stages }: Group): void {
   });
 }
 
-/** Stores over the same axes share a loop; within it all values are computed before the first is written. */
+/** Stores over the same axes share a loop; all loads come before the stores that would change them. */
 export function writeStores(writer: Writer, stores: readonly Store[]): void {
   const groups: Store[][] = [];
   for (const store of stores) {
-    const group = groups.find(
-      ([first]) => first.axes.length === store.axes.length && first.axes.every((axis, i) => axis === store.axes[i]),
-    );
+    const group = groups.find(([{ axes }]) => axes.length === store.axes.length && axes.every((axis, i) => axis === store.axes[i]));
     if (group) group.push(store);
     else groups.push([store]);
   }
+  const lists = new Map([...overwritten(groups)].map((buffer) => [buffer, writer.name("w")]));
+  for (const list of lists.values()) writer.line(`const ${list} = [];`);
   for (const group of groups) {
     if (group[0].axes.some((axis) => axis.size === 0)) continue;
     for (const axis of group[0].axes) writer.openLoop(axis, literal(0, "int32"), literal(axis.size, "int32"), 1, false);
-    writeGroupOfStores(writer, group);
+    writeGroupOfStores(writer, group, lists);
     for (const _ of group[0].axes) writer.close();
+  }
+  for (const [buffer, list] of lists) {
+    writer.line(`for (let i = 0; i < ${list}.length; i += 2) ${writer.array(buffer)}[${list}[i]] = ${list}[i + 1];`);
   }
 }
 
-function writeGroupOfStores(writer: Writer, stores: readonly Store[]): void {
+/** Buffers that would be read after they were changed: at another element than the loop's own, or in another group's loop. */
+function overwritten(groups: readonly (readonly Store[])[]): ReadonlySet<number> {
+  const written = new Set(groups.flat().map((store) => store.buffer));
+  const late = new Set<number>();
+  for (const group of groups) {
+    for (const { buffer, index } of loadsOf(group.flatMap(storeExprs))) {
+      const isOwn = group.some((store) => store.buffer === buffer && (store.axes.length === 0 || store.index === index));
+      if (written.has(buffer) && !isOwn) late.add(buffer);
+    }
+  }
+  return late;
+}
+
+/** `lists` take what is to be written to a buffer later, index and value in turn. */
+function writeGroupOfStores(writer: Writer, stores: readonly Store[], lists: ReadonlyMap<number, string>): void {
   const written = new Set(stores.map((store) => store.buffer));
   const readsWritten = [...loadsOf(stores.flatMap(storeExprs))].some((load) => written.has(load.buffer));
   // In place: what a store overwrites may be read by the next one.
   const held = stores.length > 1 && readsWritten ? stores.map((store) => writer.hold(store.value, store.guard)) : null;
   stores.forEach(({ buffer, index, value, guard }, i) => {
     if (guard !== null) writer.openBranch(writer.value(guard));
-    const text = held === null ? writer.value(value) : held[i];
-    writer.line(`${writer.element(buffer, index)} = ${stored(text, value.dtype).code};`);
+    const text = stored(held === null ? writer.value(value) : held[i], value.dtype).code;
+    const list = lists.get(buffer);
+    if (list === undefined) writer.line(`${writer.element(buffer, index)} = ${text};`);
+    else writer.line(`${list}.push(${writer.value(index).code}, ${text});`);
     if (guard !== null) writer.close();
   });
 }

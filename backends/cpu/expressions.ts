@@ -4,26 +4,19 @@
  * call) does not leave a branch.
  */
 import { InternalError } from "../../engine/errors.js";
-import { children, conjuncts, sumOf, type Term } from "../../engine/kernel/affine.js";
+import { children, conjuncts, postorder, sumOf, type Term } from "../../engine/kernel/affine.js";
 import type { Axis, Expr, LoadExpr } from "../../engine/kernel/ir.js";
 import { stagesOf } from "../../engine/kernel/loops/walk.js";
 import { axesOf } from "../../engine/kernel/simplify.js";
-import { atom, helpers, isExpensive, literal, operand, printCall, strength, type Text, unwrap, wrap } from "./scalar.js";
+import { Names } from "./names.js";
+import { atom, isExpensive, literal, operand, plus, printCall, strength, type Text } from "./scalar.js";
 
 /** A name or a number, which needs no other name. */
 const isName = /^-?[\w.]+$/;
 /** Longer inline text gets a name. */
 const maxInline = 90;
-
-/** What an axis must not be called in the printed text. */
-const reserved: ReadonlySet<string> = new Set([
-  ..."break case catch class const continue debugger default delete do else export extends false finally for function if import in".split(
-    " ",
-  ),
-  ..."instanceof new null return super switch this throw true try typeof var void while with let static yield await enum eval".split(" "),
-  ..."arguments undefined Infinity NaN Math Number implements interface package private protected public".split(" "),
-  ...["input", "output", "transform", ...Object.keys(helpers)],
-]);
+/** So do parts of expressions that are deeper. */
+const maxDepth = 64;
 
 class Block {
   readonly lines: string[] = [];
@@ -57,15 +50,16 @@ export interface Memory {
 
 export class Writer {
   private block = new Block(null, false, false);
-  private readonly axisNames = new Map<Axis, string>();
+  private readonly names = new Names();
   private readonly axisBlocks = new Map<Axis, Block>();
   private readonly results = new Map<number, { readonly name: string; readonly block: Block }>();
   private readonly uses = new Map<Expr, number>();
   /** How many sums share these terms and differ in their constants. */
   private readonly sumUses = new Map<string, number>();
-  private readonly counted = new Set<Expr>();
+  /** Of every counted expression: how many calls deep it is. */
+  private readonly heights = new Map<Expr, number>();
+  private readonly visited = new Set<Expr>();
   private readonly harmless = new Map<Expr, boolean>();
-  private readonly taken = new Map<string, number>();
 
   constructor(
     private readonly memory: readonly Memory[],
@@ -75,29 +69,35 @@ export class Writer {
 
   /** Tells of an expression that will be asked for; do so for all before the first {@link value}. */
   count(e: Expr): void {
-    this.uses.set(e, (this.uses.get(e) ?? 0) + 1);
-    if (this.counted.has(e)) return;
-    this.counted.add(e);
-    if (isSum(e)) {
-      const { terms } = sumOf(e);
-      for (const { factor } of terms) this.count(factor);
-      const key = keyOf(terms);
-      this.sumUses.set(key, (this.sumUses.get(key) ?? 0) + 1);
-    } else {
-      for (const child of isConjunction(e) ? conjuncts(e) : children(e)) this.count(child);
+    this.use(e);
+    for (const node of postorder(e, (below) => this.heights.has(below))) {
+      const below = children(node);
+      this.heights.set(node, below.reduce((most, child) => Math.max(most, this.heights.get(child) ?? 0), 0) + 1);
     }
+    // Sums and conjunctions are printed from their parts, so that their inner nodes are not asked for.
+    const waiting = [e];
+    for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+      if (this.visited.has(node)) continue;
+      this.visited.add(node);
+      let parts = isConjunction(node) ? conjuncts(node) : children(node);
+      if (isSum(node)) {
+        const { terms } = sumOf(node);
+        const key = keyOf(terms);
+        this.sumUses.set(key, (this.sumUses.get(key) ?? 0) + 1);
+        parts = terms.map((term) => term.factor);
+      }
+      for (const part of parts) this.use(part);
+      waiting.push(...parts);
+    }
+  }
+
+  private use(e: Expr): void {
+    this.uses.set(e, (this.uses.get(e) ?? 0) + 1);
   }
 
   /** A new name that begins with `prefix`. */
   name(prefix: string): string {
-    const count = this.taken.get(prefix) ?? 0;
-    this.taken.set(prefix, count + 1);
-    return `${prefix}${count}`;
-  }
-
-  /** The depth of the innermost block that `e` needs: 0 where it depends on nothing. */
-  depthOf(e: Expr): number {
-    return this.needed(e).depth;
+    return this.names.fresh(prefix);
   }
 
   get depth(): number {
@@ -115,7 +115,7 @@ export class Writer {
 
   /** Opens `for (…) {` over an axis. */
   openLoop(axis: Axis, lower: Text, upper: Text, step: number, mayBeEmpty: boolean): void {
-    const name = this.axisName(axis);
+    const name = this.names.axis(axis);
     const advance = step === 1 ? `${name}++` : `${name} += ${step}`;
     this.open(`for (let ${name} = ${lower.code}; ${name} < ${operand(upper, strength.shift)}; ${advance}) {`, true, mayBeEmpty);
     this.axisBlocks.set(axis, this.block);
@@ -145,33 +145,29 @@ export class Writer {
     this.results.set(stage, { name, block: this.block });
   }
 
-  axisName(axis: Axis): string {
-    let name = this.axisNames.get(axis);
-    if (name === undefined) {
-      const plain = axis.name.replace(/\W/g, "_");
-      // A letter with a number is what `name` makes up; parts are functions.
-      const usable = /^[A-Za-z_]\w*$/.test(plain) && !/^([a-z]|part)\d+$/.test(plain) && !reserved.has(plain);
-      const free = usable && !this.taken.has(plain);
-      name = free ? plain : this.name(usable ? `${plain}_` : "x");
-      if (free) this.taken.set(plain, 0);
-      this.axisNames.set(axis, name);
-    }
-    return name;
-  }
-
   /** The value of `e` in the current block; may write lines here and in outer blocks. */
   value(e: Expr): Text {
     if (e.op === "const") return literal(e.value, e.dtype);
-    if (e.op === "axis") return atom(this.axisName(e.axis));
+    if (e.op === "axis") return atom(this.names.axis(e.axis));
     if (e.op === "acc") return atom((this.results.get(e.stage) as { name: string }).name);
     const known = this.lookUp(e);
     if (known !== undefined) return known;
+    if ((this.heights.get(e) ?? 0) > 2 * maxDepth) this.nameDeepParts(e);
     const home = this.home(e);
     if (home === this.block && (this.uses.get(e) ?? 0) <= 1) {
       const text = this.print(e);
       return text.code.length <= maxInline ? text : this.declare(e, text, prefixOf(e));
     }
     return this.inside(home, () => this.declare(e, this.print(e), prefixOf(e)));
+  }
+
+  /** Printing recurses: of a long chain of calls every {@link maxDepth}-th gets a name beforehand, from the bottom up. */
+  private nameDeepParts(e: Expr): void {
+    const isShallow = (node: Expr): boolean => (this.heights.get(node) ?? 0) < maxDepth || this.lookUp(node) !== undefined;
+    for (const node of postorder(e, isShallow)) {
+      const isCut = node !== e && (this.heights.get(node) ?? 0) % maxDepth === 0;
+      if (isCut && this.isHarmless(node)) this.inside(this.home(node), () => this.declare(node, this.print(node), prefixOf(node)));
+    }
   }
 
   /** The value under a name of its own, so that later writes do not change it. */
@@ -253,15 +249,14 @@ export class Writer {
 
   /** Whether evaluating `e` where nobody asked for it reads nothing out of bounds. */
   private isHarmless(e: Expr): boolean {
-    let result = this.harmless.get(e);
-    if (result === undefined) {
-      result = children(e).every((child) => this.isHarmless(child));
-      if (e.op === "load" && (e.guard === null || this.weakened.has(e))) {
-        result &&= e.index.lo >= 0 && e.index.hi < this.memory[e.buffer].length;
+    for (const node of postorder(e, (below) => this.harmless.has(below))) {
+      let result = children(node).every((child) => this.harmless.get(child));
+      if (node.op === "load" && (node.guard === null || this.weakened.has(node))) {
+        result &&= node.index.lo >= 0 && node.index.hi < this.memory[node.buffer].length;
       }
-      this.harmless.set(e, result);
+      this.harmless.set(node, result);
     }
-    return result;
+    return this.harmless.get(e) === true;
   }
 
   private print(e: Expr): Text {
@@ -283,9 +278,13 @@ export class Writer {
     );
   }
 
+  array(buffer: number): string {
+    return this.memory[buffer].name;
+  }
+
   /** Element `index` of a buffer, to be read or assigned. */
   element(buffer: number, index: Expr): string {
-    return `${this.memory[buffer].name}[${this.value(index).code}]`;
+    return `${this.array(buffer)}[${this.value(index).code}]`;
   }
 
   private load(e: LoadExpr): Text {
@@ -348,7 +347,7 @@ export class Writer {
       text = home === this.block && !shared ? more() : this.partial(home, keyOf(done), more);
     }
     if (text === null) return literal(constant, "int32");
-    return constant === 0 ? text : addConstant(text, constant);
+    return constant === 0 ? text : plus(text, Math.sign(constant), literal(Math.abs(constant), "int32"));
   }
 
   private partial(home: Block, key: string, make: () => Text): Text {
@@ -356,18 +355,7 @@ export class Writer {
   }
 
   private addTerm(sum: Text | null, { coefficient, factor }: Term): Text {
-    const text = this.value(factor);
-    const size = Math.abs(coefficient);
-    const part = size === 1 ? text : multiple(text, size, factor);
-    if (sum === null) {
-      if (coefficient > 0) return part;
-      return wrap({ code: `-${operand(unwrap(part), strength.atom)}`, strength: strength.unary });
-    }
-    const sign = coefficient > 0 ? "+" : "-";
-    return wrap({
-      code: `${operand(unwrap(sum), strength.sum)} ${sign} ${operand(unwrap(part), strength.product)}`,
-      strength: strength.sum,
-    });
+    return plus(sum, coefficient, this.value(factor), Math.max(-factor.lo, factor.hi));
   }
 
   private conjunction(e: Expr): Text {
@@ -384,19 +372,6 @@ export class Writer {
     }
     return text ?? literal(1, "bool");
   }
-}
-
-/** A plain product where it cannot leave int32, as that reads better. */
-function multiple(text: Text, size: number, factor: Expr): Text {
-  const bounded = Math.max(Math.abs(factor.lo), Math.abs(factor.hi)) * size < 2 ** 31;
-  return bounded
-    ? { code: `${operand(text, strength.product)} * ${size}`, strength: strength.product }
-    : atom(`Math.imul(${text.code}, ${size | 0})`);
-}
-
-function addConstant(text: Text, constant: number): Text {
-  const sign = constant > 0 ? "+" : "-";
-  return wrap({ code: `${operand(unwrap(text), strength.sum)} ${sign} ${Math.abs(constant)}`, strength: strength.sum });
 }
 
 function prefixOf(e: Expr): string {

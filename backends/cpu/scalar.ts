@@ -62,13 +62,31 @@ function binary(a: Text, operator: string, b: Text, level: number): Text {
 const call = (name: string, ...args: readonly Text[]): Text => atom(`${name}(${args.map((arg) => arg.code).join(", ")})`);
 
 /** Back to int32: modulo 2^32. Sums of a few int32 are exact doubles, so that one `| 0` around all of them is enough. */
-export const wrap = (text: Text): Text => ({ ...truncated(text), bare: text });
+const wrap = (text: Text): Text => ({ ...truncated(text), bare: text });
 
 const truncated = (text: Text): Text => binary(text, "|", atom("0"), strength.bitOr);
 
 export const unwrap = (text: Text): Text => text.bare ?? text;
 
-const asNumber = (text: Text): Text => ({ code: `${operand(text, strength.or)} ? 1 : 0`, strength: strength.conditional });
+/** sum + coefficient · text in int32; `most` bounds the size of the text's value. */
+export function plus(sum: Text | null, coefficient: number, text: Text, most = 0): Text {
+  const size = Math.abs(coefficient);
+  // A plain product where it cannot leave int32, as that reads better.
+  const part =
+    size === 1
+      ? text
+      : most * size < 2 ** 31
+        ? { code: `${operand(text, strength.product)} * ${size}`, strength: strength.product }
+        : call("Math.imul", text, atom(String(size | 0)));
+  if (sum === null && coefficient > 0) return part;
+  if (sum === null) return wrap({ code: `-${operand(unwrap(part), strength.atom)}`, strength: strength.unary });
+  return wrap(binary(unwrap(sum), coefficient > 0 ? "+" : "-", unwrap(part), strength.sum));
+}
+
+const asNumber = (text: Text): Text =>
+  text.code === "true" || text.code === "false" ? atom(text.code === "true" ? "1" : "0") : conditionAsNumber(text);
+
+const conditionAsNumber = (text: Text): Text => ({ code: `${operand(text, strength.or)} ? 1 : 0`, strength: strength.conditional });
 
 /** A value as it is stored: booleans as 0 or 1. */
 export const stored = (text: Text, dtype: DType): Text => (dtype === "bool" ? asNumber(text) : text);

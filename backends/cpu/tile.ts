@@ -19,6 +19,8 @@ const cost = { latency: 4.5, round: 1.5, entry: 8, load: 1, line: 0.1, miss: 5, 
 const maxSums = 8;
 /** Nodes of a tiled body: V8 does not optimise functions without limit. */
 const maxNodes = 1500;
+/** So many nodes must halve the cycles to be worth their compilation. */
+const wieldyNodes = 4000;
 /** Smaller kernels are not worth the longer code. */
 const minWork = 1 << 14;
 /** Strides and sizes of the first-level cache, in float32. */
@@ -45,10 +47,10 @@ interface StageShape {
   readonly operations: readonly ReadonlySet<Axis>[];
 }
 
-export function tileNest(pool: ExprPool, nest: ClampedNest): readonly ClampedNest[] {
+export function tileNest(pool: ExprPool, nest: ClampedNest, tileFrom = minWork): readonly ClampedNest[] {
   // Of each tiled axis first the points in whole tiles, then those that are left, in a nest of their own.
   let parts: readonly (readonly Tile[])[] = [[]];
-  for (const { axis, by } of chooseTiling(nest)) {
+  for (const { axis, by } of chooseTiling(nest, tileFrom)) {
     const count = Math.floor(axis.size / by);
     const whole: Tile = { axis, outer: pool.newAxis(axis.name, count), lanes: by, start: 0 };
     const left: Tile = { axis, outer: pool.newAxis(axis.name, 1), lanes: axis.size % by, start: count * by };
@@ -58,10 +60,10 @@ export function tileNest(pool: ExprPool, nest: ClampedNest): readonly ClampedNes
 }
 
 /** The axes to tile and by how much; none where it does not pay. */
-function chooseTiling(nest: ClampedNest): readonly Tiling[] {
+function chooseTiling(nest: ClampedNest, tileFrom: number): readonly Tiling[] {
   const points = nest.axes.reduce((product, axis) => product * axis.size, 1);
   const rounds = nest.stages.reduce((sum, stage) => sum + roundsOf(stage), 0);
-  if (points * rounds < minWork) return [];
+  if (points * rounds < tileFrom) return [];
   const fixed = new Set<Axis>();
   const shapes: StageShape[] = [];
   for (const stage of nest.stages) {
@@ -78,7 +80,8 @@ function chooseTiling(nest: ClampedNest): readonly Tiling[] {
   let least = cyclesOf(shapes, best) * 0.9;
   const consider = (tilings: readonly Tiling[]): void => {
     const parts = tilings.reduce((product, { axis, by }) => product * (axis.size % by === 0 ? 1 : 2), 1);
-    const cycles = cyclesOf(shapes, tilings) * (1 + 0.02 * (parts - 1));
+    const copies = tilings.reduce((product, { by }) => product * by, 1);
+    const cycles = cyclesOf(shapes, tilings) * (1 + 0.02 * (parts - 1) + (nodes * copies) / wieldyNodes);
     if (cycles < least) [best, least] = [tilings, cycles];
   };
   for (const [i, first] of open.entries()) {

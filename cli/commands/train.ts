@@ -67,7 +67,7 @@ export function trainCommand(): Command {
     .option("--momentum <m>", "of sgd, after Nesterov", fraction, 0.9)
     .option("--lr <rate>", "learning rate", positive, 4e-3)
     .option("--min-lr <rate>", "where the cosine ends", positive, 1e-6)
-    .option("--warmup-epochs <n>", "epochs of warm-up; may be a fraction", positive, 0.2)
+    .option("--warmup-epochs <n>", "epochs of warm-up; may be a fraction", positive, 0.1)
     .addOption(new Option("--sched <name>", "schedule").choices(["cosine", "constant"]).default("cosine"))
     .option("--weight-decay <d>", "of filters; vectors are not decayed", positive, 0.05)
     .option("--layer-decay <d>", "factor of the rate from layer to layer, seen from the head", positive, 1)

@@ -2,6 +2,7 @@
 import { OpError } from "../errors.js";
 import { checkOptions, checkTensor } from "../ops/check.js";
 import { conv2dInputGrad, conv2dRaw, type Pair } from "../ops/conv.js";
+import { checkContractionDtypes } from "../ops/matmul.js";
 import { type Shape, showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
 import { add } from "./elementwise.js";
@@ -126,6 +127,7 @@ function convolveTransposed(op: string, spatial: 1 | 2, input: Tensor, weight: T
 function checkRanks(op: string, spatial: number, input: Tensor, weight: Tensor): void {
   checkTensor(op, input);
   checkTensor(op, weight, "weight");
+  checkContractionDtypes(op, input, weight);
   const layout = spatial === 2 ? ["H", "W"] : ["L"];
   if (weight.ndim !== spatial + 2) {
     throw new OpError(

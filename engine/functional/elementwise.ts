@@ -1,4 +1,5 @@
 /** Functions of single elements: the primitives under their public names, and what is composed of them. */
+import { Device } from "../device.js";
 import { type DType, isFloating } from "../dtype.js";
 import { OpError } from "../errors.js";
 import { cast } from "../ops/cast.js";
@@ -6,7 +7,9 @@ import { anyDType, checkOptions, checkTensor, floatingType } from "../ops/check.
 import { abs, add, div, mul, sub } from "../ops/elementwise.js";
 import { atan, exp, expm1, log1p, sigmoid, sqrt, tanh } from "../ops/elementwise-float.js";
 import { eq, ge, gt, isnan, le, logicalOr, lt, where } from "../ops/elementwise-logic.js";
+import { identity } from "../ops/identity.js";
 import { filled, filledLike } from "../ops/leaf.js";
+import { toDevice } from "../ops/transfer.js";
 import { alias } from "../ops/view.js";
 import { broadcastShapes } from "../shape.js";
 import { Tensor } from "../tensor.js";
@@ -57,11 +60,22 @@ export {
 } from "../ops/elementwise-logic.js";
 export type { Operand } from "../ops/operands.js";
 
-/** `x` in another dtype. Floats to int32 truncate and saturate; anything to bool is `≠ 0`. Reference: torch.Tensor.to. */
-export function to(x: Tensor, dtype: DType): Tensor {
+/**
+ * `x` in another dtype (floats to int32 truncate and saturate; anything to bool is `≠ 0`), or on another device (no gradient crosses).
+ * Reference: torch.Tensor.to.
+ */
+export function to(x: Tensor, target: DType | Device): Tensor {
   checkTensor("to", x);
-  if (!anyDType.includes(dtype)) throw new OpError("to", `the dtype must be one of ${anyDType.join(", ")}; got ${String(dtype)}`);
-  return alias(cast(x, dtype));
+  if (target instanceof Device) return toDevice(x, target);
+  if (!anyDType.includes(target))
+    throw new OpError("to", `the dtype must be one of ${anyDType.join(", ")}, or a device from await device(name); got ${String(target)}`);
+  return alias(cast(x, target));
+}
+
+/** The same values as a result of its own, through which gradients flow. Tensors never change, so nothing is copied. Reference: torch.clone. */
+export function clone(x: Tensor): Tensor {
+  checkTensor("clone", x);
+  return identity(x);
 }
 
 const asFloat = (op: string, x: Tensor): Tensor => {

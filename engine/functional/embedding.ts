@@ -1,7 +1,7 @@
 /** Indices as vectors. */
 import { OpError } from "../errors.js";
 import { cast } from "../ops/cast.js";
-import { checkOptions, checkTensor } from "../ops/check.js";
+import { checkOptions, checkTensor, hostValues } from "../ops/check.js";
 import { iota } from "../ops/leaf.js";
 import { showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
@@ -39,8 +39,8 @@ export function oneHot(input: Tensor, options: { readonly numClasses?: number } 
   checkTensor(op, input);
   checkOptions(op, options, ["numClasses"]);
   if (input.dtype !== "int32") throw new OpError(op, `the input has dtype ${input.dtype}; expected class indices, int32`);
-  const value = input.node.value;
-  const known = value?.kind === "host" ? Array.from(value.data) : null;
+  const values = hostValues(input);
+  const known = values === null ? null : Array.from(values);
   const { numClasses = -1 } = options;
   if (numClasses === -1 && (known === null || known.length === 0))
     throw new OpError(op, "the number of classes does not follow from the input; pass { numClasses }");

@@ -1,6 +1,7 @@
 /** Every public function of tensors, by PyTorch's name in camelCase. */
 export * from "./activation.js";
 export * from "./attention.js";
+export * from "./boxes.js";
 export * from "./complex.js";
 export * from "./conv.js";
 export * from "./creation.js";
@@ -17,4 +18,7 @@ export type { NormOptions } from "./norm.js";
 export * from "./norm.js";
 export * from "./pool.js";
 export * from "./reduction.js";
+export * from "./roi.js";
+export * from "./sorting.js";
+export * from "./special.js";
 export * from "./vision.js";

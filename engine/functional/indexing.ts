@@ -11,15 +11,19 @@ import {
   lastWriterOp,
   prepareIndex,
   prepareSource,
+  scatterAdd,
   scatterSumOp,
 } from "../ops/index.js";
+import { filled } from "../ops/leaf.js";
 import { operandTensor } from "../ops/operands.js";
 import { alias, expandTo, padWith, permute, reshapeTo } from "../ops/view.js";
 import { broadcastShapes, normalizeDim, numel, type Shape, sameShape, showShape } from "../shape.js";
 import { apply, fromHost, Tensor } from "../tensor.js";
 import { select, slice, unsqueeze } from "./movement.js";
+import { scatterReduce } from "./select.js";
 
 export { gather, scatterAdd } from "../ops/index.js";
+export { maskedSelect, nonzero, type ScatterReduction, scatterReduce } from "./select.js";
 
 function vectorIndex(op: string, x: Tensor, dim: number, index: Tensor): number {
   checkTensor(op, x);
@@ -63,9 +67,24 @@ export function indexAdd(x: Tensor, dim: number, index: Tensor, source: Tensor, 
 
 /**
  * `x` with src[.., j, ..] (or one number) written at index[.., j, ..] along `dim`; where several meet, the last one stays and has the
- * gradient. Index int32, no larger than `src`. Reference: torch.scatter.
+ * gradient. With `reduce` they are added to, or multiplied with, what is there. Index int32, no larger than `src`. Reference: torch.scatter.
  */
-export function scatter(x: Tensor, dim: number, index: Tensor, src: Tensor | number): Tensor {
+export function scatter(
+  x: Tensor,
+  dim: number,
+  index: Tensor,
+  src: Tensor | number,
+  options?: { readonly reduce?: "add" | "multiply" | null },
+): Tensor {
+  checkOptions("scatter", options, ["reduce"]);
+  const reduce = options?.reduce ?? null;
+  if (reduce !== null) {
+    const reductions = { add: "sum", multiply: "prod" } as const;
+    if (!Object.hasOwn(reductions, reduce))
+      throw new OpError("scatter", `reduce is "${String(reduce)}"; expected "add" or "multiply", or use scatterReduce`);
+    const source = src instanceof Tensor ? src : filled(src, index.shape, x.dtype, x.device);
+    return reduce === "add" ? scatterAdd(x, dim, index, source) : scatterReduce(x, dim, index, source, reductions[reduce]);
+  }
   const { at, x: wide, index: places } = prepareIndex("scatter", x, dim, index);
   const source = src instanceof Tensor ? prepareSource("scatter", wide, at, places, src) : src;
   if (typeof source !== "number" && !(source instanceof Tensor))

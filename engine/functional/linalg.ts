@@ -1,7 +1,7 @@
 /** Products of matrices and vectors. */
 import { OpError } from "../errors.js";
 import { checkOptions, checkTensor } from "../ops/check.js";
-import { matmulNodes } from "../ops/matmul.js";
+import { checkContractionDtypes, matmulNodes } from "../ops/matmul.js";
 import { broadcastShapes, sameShape, showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
 import { add, mul } from "./elementwise.js";
@@ -18,6 +18,7 @@ export function matmul(input: Tensor, other: Tensor): Tensor {
 function product(op: string, a: Tensor, b: Tensor): Tensor {
   checkTensor(op, a);
   checkTensor(op, b, "other");
+  checkContractionDtypes(op, a, b);
   if (a.ndim === 0 || b.ndim === 0) {
     throw new OpError(
       op,

@@ -2,7 +2,8 @@
 import { isFloating } from "../dtype.js";
 import { OpError } from "../errors.js";
 import { cast } from "../ops/cast.js";
-import { checkOptions, checkTensor } from "../ops/check.js";
+import { checkOptions, checkTensor, hostValues } from "../ops/check.js";
+import { inRange } from "../ops/identity.js";
 import { iota } from "../ops/leaf.js";
 import { numel, type Shape, sameShape, showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
@@ -97,10 +98,10 @@ function ofIndices(
   smoothing: number,
 ): Tensor {
   const { weight = null, ignoreIndex = -100, reduction = "mean" } = options;
-  checkTargets(op, target, count, ignoreIndex);
-  // A comparison with every class in place of a gather: its gradient is a comparison too, where a gather's would scatter.
-  const chosen = eq(iota(logs.shape, dim, logs.device), unsqueeze(cast(target, "int32"), dim));
   const kept = ne(target, ignoreIndex);
+  const index = checkedTargets(op, target, kept, count, ignoreIndex);
+  // A comparison with every class in place of a gather: its gradient is a comparison too, where a gather's would scatter.
+  const chosen = eq(iota(logs.shape, dim, logs.device), unsqueeze(index, dim));
   const pick = (values: Tensor): Tensor => where(kept, sum(where(chosen, values, 0), { dim }), 0);
   const factors = weight === null ? null : alongClasses(cast(weight, logs.dtype), logs, dim);
   let loss = neg(pick(factors === null ? logs : mul(factors, logs)));
@@ -125,14 +126,17 @@ function ofProbabilities(op: string, logs: Tensor, target: Tensor, { dim, count,
   return reduction === "sum" ? sum(loss) : div(sum(loss), numel(shape));
 }
 
-/** Indices that are known on the host are checked at the call. */
-function checkTargets(op: string, target: Tensor, count: number, ignoreIndex: number): void {
-  const value = target.node.value;
-  if (value?.kind !== "host") return;
-  const at = value.data.findIndex((index) => index !== ignoreIndex && !(index >= 0 && index < count));
-  if (at >= 0)
+/** The target as int32, ignored ones as 0; what is known on the host is checked at the call, the rest by the device. */
+function checkedTargets(op: string, target: Tensor, kept: Tensor, count: number, ignoreIndex: number): Tensor {
+  const values = hostValues(target);
+  const clean = where(kept, target, 0);
+  if (values === null) return inRange(op, clean, count);
+  const at = values.findIndex((index) => index !== ignoreIndex && !(index >= 0 && index < count));
+  if (at >= 0) {
     throw new OpError(
       op,
-      `target ${value.data[at]} at position ${at} is out of range for ${count} classes; expected 0 to ${count - 1}, or ignoreIndex ${ignoreIndex}`,
+      `target ${values[at]} at position ${at} is out of range for ${count} classes; expected 0 to ${count - 1}, or ignoreIndex ${ignoreIndex}`,
     );
+  }
+  return clean;
 }

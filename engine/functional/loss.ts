@@ -1,7 +1,7 @@
 /** Losses. `reduction`: "mean" (default), "sum", or "none" for one loss an element. */
 import { OpError } from "../errors.js";
 import { cast } from "../ops/cast.js";
-import { checkOptions, checkTensor } from "../ops/check.js";
+import { checkOptions, checkTensor, hostValues } from "../ops/check.js";
 import { broadcastShapes, type Shape, sameShape, showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
 import { abs, add, div, exp, le, log, lt, mul, neg, softplus, square, sub, where } from "./elementwise.js";
@@ -78,11 +78,9 @@ export function binaryCrossEntropy(input: Tensor, target: Tensor, options: Weigh
   const op = "binaryCrossEntropy";
   checkPair(op, input, target, options, ["weight"]);
   checkEqualShapes(op, input, target);
-  const values = input.node.value;
-  if (values?.kind === "host") {
-    const outside = values.data.find((value) => !(value >= 0 && value <= 1));
-    if (outside !== undefined)
-      throw new OpError(op, `input holds ${outside}; expected probabilities from 0 to 1; binaryCrossEntropyWithLogits takes any number`);
+  const outside = hostValues(input)?.find((value) => !(value >= 0 && value <= 1));
+  if (outside !== undefined) {
+    throw new OpError(op, `input holds ${outside}; expected probabilities from 0 to 1; binaryCrossEntropyWithLogits takes any number`);
   }
   const t = cast(target, input.dtype);
   const loss = neg(add(mul(t, boundedLog(input)), mul(sub(1, t), boundedLog(sub(1, input)))));

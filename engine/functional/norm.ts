@@ -1,4 +1,5 @@
 /** Normalisations: (x − mean) / √(variance + eps), over dims that differ from one to the next. */
+import { isFloating } from "../dtype.js";
 import { OpError } from "../errors.js";
 import { building } from "../graph.js";
 import { checkOptions, checkTensor } from "../ops/check.js";
@@ -16,6 +17,11 @@ interface AffineOptions {
 export interface NormOptions extends AffineOptions {
   /** Added to the variance. Default 1e-5. */
   readonly eps?: number;
+}
+
+function checkInput(op: string, input: Tensor): void {
+  checkTensor(op, input);
+  if (!isFloating(input.dtype)) throw new OpError(op, `the input has dtype ${input.dtype}; expected float32 or float64`);
 }
 
 /** Over the given dims, with the biased variance, in two passes: the difference of mean squares would cancel for a large mean. */
@@ -52,7 +58,7 @@ const perChannel = (x: Tensor): number[] => [x.shape[1], ...x.shape.slice(2).map
 
 /** Over the last dims, which have sizes `normalizedShape`; weight and bias have that shape too. */
 export function layerNorm(input: Tensor, normalizedShape: Shape, options: NormOptions = {}): Tensor {
-  checkTensor("layerNorm", input);
+  checkInput("layerNorm", input);
   checkOptions("layerNorm", options, ["weight", "bias", "eps"]);
   const first = input.ndim - normalizedShape.length;
   if (normalizedShape.length === 0 || first < 0 || !sameShape(input.shape.slice(first), normalizedShape)) {
@@ -67,7 +73,7 @@ export function layerNorm(input: Tensor, normalizedShape: Shape, options: NormOp
 
 /** Over the channels of [N, C, …], at each position by itself ("channels first" layer norm); weight and bias have shape [C]. */
 export function layerNorm2d(input: Tensor, options: NormOptions = {}): Tensor {
-  checkTensor("layerNorm2d", input);
+  checkInput("layerNorm2d", input);
   checkOptions("layerNorm2d", options, ["weight", "bias", "eps"]);
   if (input.ndim < 2) throw new OpError("layerNorm2d", `the input has shape ${showShape(input.shape)}; expected [N, C, …]`);
   return affine("layerNorm2d", standardize(input, [1], options.eps ?? 1e-5), options, [input.shape[1]], perChannel(input));
@@ -75,7 +81,7 @@ export function layerNorm2d(input: Tensor, options: NormOptions = {}): Tensor {
 
 /** Over each of `numGroups` equal parts of the channels of [N, C, …], for each sample; weight and bias have shape [C]. */
 export function groupNorm(input: Tensor, numGroups: number, options: NormOptions = {}): Tensor {
-  checkTensor("groupNorm", input);
+  checkInput("groupNorm", input);
   checkOptions("groupNorm", options, ["weight", "bias", "eps"]);
   if (input.ndim < 2) throw new OpError("groupNorm", `the input has shape ${showShape(input.shape)}; expected [N, C, …]`);
   const [n, channels, ...rest] = input.shape;
@@ -100,7 +106,7 @@ export interface BatchNormOptions extends NormOptions {
  * carried out with the next read. The running variance is the unbiased one; the batch is normalised with the biased one.
  */
 export function batchNorm(input: Tensor, runningMean: Tensor | null, runningVar: Tensor | null, options: BatchNormOptions = {}): Tensor {
-  checkTensor("batchNorm", input);
+  checkInput("batchNorm", input);
   checkOptions("batchNorm", options, ["weight", "bias", "training", "momentum", "eps"]);
   if (input.ndim < 2) throw new OpError("batchNorm", `the input has shape ${showShape(input.shape)}; expected [N, C, …]`);
   const channels = input.shape[1];
@@ -150,7 +156,7 @@ export interface InstanceNormOptions extends NormOptions {
 
 /** Over the positions of [N, C, …], for each sample and channel; weight and bias have shape [C]. */
 export function instanceNorm(input: Tensor, options: InstanceNormOptions = {}): Tensor {
-  checkTensor("instanceNorm", input);
+  checkInput("instanceNorm", input);
   checkOptions("instanceNorm", options, ["runningMean", "runningVar", "useInputStats", "momentum", "weight", "bias", "eps"]);
   const { runningMean = null, runningVar = null, useInputStats = true, momentum = 0.1, eps = 1e-5 } = options;
   if (input.ndim < 3) throw new OpError("instanceNorm", `the input has shape ${showShape(input.shape)}; expected [N, C, L] or more dims`);

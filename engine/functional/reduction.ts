@@ -5,10 +5,10 @@ import { cast } from "../ops/cast.js";
 import { checkInteger, checkOptions, checkTensor, floatingType } from "../ops/check.js";
 import { abs, add, div, mul, pow, sub } from "../ops/elementwise.js";
 import { exp, log, sqrt } from "../ops/elementwise-float.js";
-import { eq, isnan, ne, where } from "../ops/elementwise-logic.js";
+import { eq, isnan, le, ne, where } from "../ops/elementwise-logic.js";
 import { gatherAt } from "../ops/index.js";
 import { filled, iota } from "../ops/leaf.js";
-import { amax, amaxOp, amin, aminOp, keptShape, type ReduceOptions, reduceDims, reduceWith, sumOp } from "../ops/reduce.js";
+import { amax, amaxOp, amin, aminOp, keptShape, prodOp, type ReduceOptions, reduceDims, reduceWith, sumOp } from "../ops/reduce.js";
 import { expandTo, reshapeTo } from "../ops/view.js";
 import { normalizeDim, numel, showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
@@ -215,4 +215,18 @@ export function min(x: Tensor, options?: AlongDim | Whole): Tensor | Extremes {
 export function countNonzero(x: Tensor, options?: { readonly dim?: number | readonly number[] | null }): Tensor {
   const { dims } = reduceDims("countNonzero", x, options);
   return reduceWith(sumOp, cast(ne(x, 0), "int32"), dims, false);
+}
+
+/** The running product along `dim`; integers and booleans give int32. Costs the square of the dim's length. Reference: torch.cumprod. */
+export function cumprod(x: Tensor, dim: number): Tensor {
+  checkTensor("cumprod", x);
+  checkInteger("cumprod", dim, "dim");
+  const at = normalizeDim("cumprod", dim, x.ndim);
+  const values = cast(x, isFloating(x.dtype) ? x.dtype : "int32");
+  if (x.ndim === 0) return reshapeTo(values, []);
+  const n = x.shape[at];
+  const split = (first: number, second: number): number[] => [...x.shape.slice(0, at), first, second, ...x.shape.slice(at + 1)];
+  const [shape, wide] = [split(n, n), expandTo(reshapeTo(values, split(1, n)), split(n, n))];
+  const reached = le(iota(shape, at + 1, x.device), iota(shape, at, x.device));
+  return reduceWith(prodOp, where(reached, wide, 1), [at + 1], false);
 }

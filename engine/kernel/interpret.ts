@@ -12,6 +12,7 @@ export class Environment {
   readonly accumulators: number[] = [];
   /** Calls already evaluated at this point; expressions share parts. */
   private readonly known = new Map<Expr, number>();
+  private readonly pending: { readonly buffer: number; readonly index: number; readonly value: number }[] = [];
 
   constructor(readonly buffers: readonly TypedArray[]) {}
 
@@ -56,12 +57,18 @@ export class Environment {
     }
   }
 
+  /** Computes what a store writes at the current point; `flush` writes it, since all loads of a point come before its stores. */
   store(store: Store): void {
     if (store.guard !== null && this.evaluate(store.guard) === 0) return;
     const value = this.evaluate(store.value);
     const index = this.evaluate(store.index);
     this.element(store.buffer, index);
-    this.buffers[store.buffer][index] = value;
+    this.pending.push({ buffer: store.buffer, index, value });
+  }
+
+  flush(): void {
+    for (const { buffer, index, value } of this.pending) this.buffers[buffer][index] = value;
+    this.pending.length = 0;
     this.known.clear();
   }
 
@@ -100,6 +107,7 @@ export function interpretKernel(kernel: Kernel, buffers: readonly TypedArray[]):
       environment.setAccumulator(stage, sum);
     });
     for (const store of kernel.stores) forEachPoint(store.axes, environment, () => environment.store(store));
+    environment.flush();
   });
 }
 
@@ -116,6 +124,7 @@ function runLine(kernel: TemplateKernel, environment: Environment): void {
       environment.store(store);
     });
   }
+  environment.flush();
 }
 
 function transformLine(template: Template, line: readonly number[], floating: boolean): number[] {

@@ -146,7 +146,7 @@ export const absOp = arithmetic("abs", "abs", {
   samples: [{ shapes: [[2, 3]], range: [0.5, 2] }, { shapes: [[4]], range: [-2, -0.5] }, { shapes: [[0, 3]] }],
 });
 export const signOp = arithmetic("sign", "sign", {
-  doc: "−1, 0 or 1; NaN stays. The gradient is 0.",
+  doc: "−1, 0 or 1; 0 for NaN, as PyTorch has it. The gradient is 0.",
   reference: "torch.sign",
   dtypes: numbers,
   grad: ({ inputs: [x] }) => [filledLike(x, 0)],
@@ -330,7 +330,7 @@ export const neg = (x: Tensor): Tensor => unary(negOp, x);
 /** |x|; the gradient at 0 is 0. Reference: torch.abs. */
 export const abs = (x: Tensor): Tensor => unary(absOp, x);
 
-/** −1, 0 or 1; NaN stays; the gradient is 0. Reference: torch.sign. */
+/** −1, 0 or 1; 0 for NaN, as PyTorch has it; the gradient is 0. Reference: torch.sign. */
 export const sign = (x: Tensor): Tensor => unary(signOp, x);
 
 function unary(record: OpRecord, x: Tensor): Tensor {

@@ -1,7 +1,7 @@
 /** Views that change no value: they say something about the graph. */
 import type { Tensor } from "../tensor.js";
 import { apply } from "../tensor.js";
-import { defineOp, type Lowering } from "./record.js";
+import { defineOp, type Lowering, nonDifferentiable } from "./record.js";
 
 const sameIndex: Lowering = { kind: "view", index: (_, out) => ({ index: out }) };
 
@@ -37,4 +37,21 @@ export const barrierOp = defineOp({
 /** `x`, for what has to wait until `after` is computed. */
 export function barrier(x: Tensor, after: Tensor): Tensor {
   return apply(barrierOp, [x, after]);
+}
+
+/** Indices whose range a plan checks before it changes anything; the values are as they are. */
+export const inRangeOp = defineOp<{ readonly size: number; readonly op: string; readonly checked: boolean }>({
+  name: "inRange",
+  doc: "The values of an int32 tensor, which must lie in 0 to size − 1: else the read that computes them rejects, and assignments that wait for it fail.",
+  reference: "torch._assert_async",
+  indexInput: 0,
+  infer: ([x]) => x,
+  lower: sameIndex,
+  grad: nonDifferentiable,
+  samples: [{ shapes: [[3]], dtypes: ["int32"], data: [[0, 2, 1]], attrs: { size: 3, op: "inRange", checked: true } }],
+});
+
+/** `x`, whose values the device checks to lie in 0 to size − 1; an error names `op`. */
+export function inRange(op: string, x: Tensor, size: number): Tensor {
+  return apply(inRangeOp, [x], { size, op, checked: false });
 }

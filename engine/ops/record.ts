@@ -51,6 +51,8 @@ export type Lowering<A extends Attrs = Attrs> =
       readonly axes: (ctx: Pick<LowerContext<A>, "attrs" | "inputs" | "output">) => readonly number[];
       readonly body: (ctx: LowerContext<A>, out: readonly Expr[], reduce: readonly Expr[]) => Expr;
       readonly repeats: (input: number) => boolean;
+      /** The result is compared with the input's elements elsewhere, so all readers must see the very numbers that are stored, equally rounded. */
+      readonly exact?: boolean;
     }
   | { readonly kind: "concat" }
   | {

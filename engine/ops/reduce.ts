@@ -58,6 +58,7 @@ function reduction(
       axes: ({ attrs, inputs: [x] }) => attrs.dims.map((d) => x.shape[d]),
       body: ({ attrs, inputs: [x], input }, out, reduce) => input(0, reducedIndex(x.shape, attrs, out, reduce)),
       repeats: () => false,
+      exact: combine === "max" || combine === "min",
     },
     grad: (ctx) => [grad(ctx)],
     samples: samples(),

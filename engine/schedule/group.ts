@@ -256,7 +256,7 @@ export class Grouper {
     const others = new Set<Group>();
     for (const value of reads.keys()) for (const home of this.homes.get(value) ?? []) if (home !== group) others.add(home);
     for (const other of others) if (this.dependsOn(other, group)) return "another kernel lies between them";
-    const stores = group.members.filter((m) => m.definition.kind !== "reduce").length + 1;
+    const stores = group.members.length + 1;
     if (stores > this.limits.maxOutputs) return `the device writes at most ${this.limits.maxOutputs} buffers from one kernel`;
     if (new Set([...(this.needs.get(group) ?? []), ...reads.keys()]).size + stores + 1 > this.limits.maxBuffers) {
       return `the device binds at most ${this.limits.maxBuffers} buffers to one kernel`;
@@ -294,6 +294,7 @@ export class Grouper {
     } else if (match.inner.length > 0) {
       if (row === null || contraction !== null) return "each element it reads is used many times";
       if (innerSize !== row) return `rows differ: ${innerSize} elements here, ${row} there`;
+      if (!sharesRow(group, reads)) return "it reads none of the rows that the kernel reduces";
       if (row > (size(group.axes) === 1 ? MAX_LONE_ROW : MAX_ROW)) return `rows of ${row} elements are too long for one kernel`;
     }
     const refusal = this.refusal(group, reads);
@@ -403,6 +404,15 @@ export function structureOf(group: LoopGroup): Structure | null {
 function rowOf(group: LoopGroup): number | null {
   const member = group.members.find((m) => m.definition.kind === "reduce" && m.definition.structure === null);
   return member === undefined ? null : size(member.reduceAxes);
+}
+
+/** Whether a definition reads something that the group's reductions read too, or an element of the group's own rows. */
+function sharesRow(group: LoopGroup, reads: ReadonlyMap<number, unknown>): boolean {
+  for (const member of group.members) {
+    if (member.inner.length > 0 && reads.has(member.definition.value)) return true;
+    if (member.definition.kind === "reduce") for (const value of refsOf(member.expr).keys()) if (reads.has(value)) return true;
+  }
+  return false;
 }
 
 function loopShapes(group: LoopGroup): (readonly Axis[])[] {

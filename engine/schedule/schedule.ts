@@ -114,7 +114,10 @@ export function schedule(graph: Walk, wanted: readonly WantedOutput[], backend: 
       const call = calls.get(node.attrs.call) as number;
       if (hostDone.has(call)) continue;
       hostDone.add(call);
-      const siblings = nodes.filter((n) => n.op.lower.kind === "host" && n.attrs.call === node.attrs.call && n.value === null);
+      // An output that nothing reads has no slot, and is dropped.
+      const siblings = nodes.filter(
+        (n) => n.op.lower.kind === "host" && n.attrs.call === node.attrs.call && n.value === null && slotOf.has(number.get(n) as number),
+      );
       const describe = (n: Node) => ({ slot: slotOf.get(number.get(n) as number) as number, shape: n.shape, dtype: n.dtype });
       steps.push({
         kind: "host",

@@ -29,6 +29,8 @@ interface Demand {
   /** Read many times by one reader: an operand of a contraction. */
   repeated: string | null;
   expanded: string | null;
+  /** A reader compares its result with the elements again. */
+  exact: string | null;
   /** The only reader is a plain sum. */
   sum: Node | null;
 }
@@ -65,9 +67,11 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
         if (numel(input.shape) >= numel(node.shape)) reads.add(input);
         continue;
       }
-      for (const source of sources.get(input) ?? []) reads.add(source);
+      for (const source of sources.get(input) ?? []) if (numel(source.shape) >= numel(node.shape)) reads.add(source);
       deep = Math.max(deep, (depth.get(input) ?? 0) + 1);
-      if ((readers.get(input) ?? 0) === 1 || (cost.get(input) ?? 0) <= CHEAP) total += cost.get(input) ?? 0;
+      // Work on fewer elements is hoisted out of the dims that repeat it.
+      const share = numel(node.shape) > 0 ? Math.min(1, numel(input.shape) / numel(node.shape)) : 1;
+      if ((readers.get(input) ?? 0) === 1 || (cost.get(input) ?? 0) <= CHEAP) total += (cost.get(input) ?? 0) * share;
     }
     if (deep > MAX_DEPTH && kind !== "leaf") {
       isValue.add(node);
@@ -84,7 +88,7 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
   const demandOf = (node: Node): Demand => {
     let demand = demands.get(node);
     if (demand === undefined) {
-      demand = { count: 0, repeated: null, expanded: null, sum: null };
+      demand = { count: 0, repeated: null, expanded: null, exact: null, sum: null };
       demands.set(node, demand);
     }
     return demand;
@@ -99,11 +103,14 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
     node.inputs.forEach((input, at) => {
       if (input.value !== null) return;
       if (lower.kind === "host") isValue.add(input);
+      // Further inputs of a view are there for gradients and for order; it reads the first alone.
+      if (lower.kind === "view" && at > 0) return;
       const to = demandOf(input);
       if (lower.kind === "view" && !value) {
         to.count += Math.max(demand.count, 1);
         to.repeated ??= demand.repeated;
         to.expanded ??= demand.expanded ?? (growth(node) > 1 ? `${node.op.name} repeats it ${growth(node)} times` : null);
+        to.exact ??= demand.exact;
         to.sum = to.count === 1 && growth(node) === 1 && node.op.name !== "pad" ? demand.sum : null;
       } else if ((lower.kind === "elementwise" || lower.kind === "gather") && !value) {
         to.count += Math.max(demand.count, 1);
@@ -113,6 +120,8 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
       } else {
         to.count += 1;
         if (lower.kind === "reduce" && lower.repeats(at)) to.repeated ??= `${node.op.name} reads each element many times`;
+        if (lower.kind === "reduce" && lower.exact)
+          to.exact ??= `${node.op.name} is compared with the elements, which must be equally rounded everywhere`;
         to.sum = to.count === 1 && isPlainSum(node) ? node : null;
       }
       if (to.count > 1) to.sum = null;
@@ -158,7 +167,8 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
     const loads = sources.get(node)?.size ?? 0;
     if (demand.count > 1 && (work > CHEAP || (loads > 1 && work > 0))) {
       mark(node, `${demand.count} readers, and computing it costs more than reading it`);
-    } else if (demand.repeated !== null && work > 0) mark(node, demand.repeated);
+    } else if (demand.count > 1 && demand.exact !== null && work > 0) mark(node, demand.exact);
+    else if (demand.repeated !== null && work > 0) mark(node, demand.repeated);
     else if (demand.expanded !== null && work > CHEAP_TO_EXPAND) mark(node, demand.expanded);
   }
 

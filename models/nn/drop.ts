@@ -1,6 +1,6 @@
 /** Layers that act in training only, and the learned scale of residual branches. */
 import { OpError } from "../../engine/errors.js";
-import { dropout, dropPath } from "../../engine/functional/dropout.js";
+import { dropout, dropout2d, dropPath } from "../../engine/functional/dropout.js";
 import type { Tensor } from "../../engine/tensor.js";
 import { constant } from "./init.js";
 import { Module } from "./module.js";
@@ -22,6 +22,24 @@ export class Dropout extends Module {
 
   override forward(x: Tensor): Tensor {
     return this.training && this.#p > 0 ? dropout(x, { p: this.#p }) : x;
+  }
+
+  protected override describe(): string {
+    return `p=${this.#p}`;
+  }
+}
+
+/** Zeroes whole maps of [N, C, H, W] with probability p in training and divides the rest by 1 − p. */
+export class Dropout2d extends Module {
+  readonly #p: number;
+
+  constructor(p = 0.5) {
+    super();
+    this.#p = checkRate("Dropout2d", p);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return this.training && this.#p > 0 ? dropout2d(x, { p: this.#p }) : x;
   }
 
   protected override describe(): string {

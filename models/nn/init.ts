@@ -39,6 +39,12 @@ export const fanIn = (shape: Shape): number => shape.slice(1).reduce((n, size) =
 /** PyTorch's default for weights of linear and convolution layers: kaiming uniform with a = √5, which is 1 / √fanIn. */
 export const kaimingUniform: Init = (values, shape, generator) => uniform(1 / Math.sqrt(fanIn(shape)))(values, shape, generator);
 
+/** He's, by the outputs that see one input: normal with deviation √(2 / fanOut), for convolutions before a ReLU. */
+export const kaimingNormalFanOut: Init = (values, shape, generator) => {
+  const perChannel = shape.slice(2).reduce((n, size) => n * size, 1);
+  normal(Math.sqrt(2 / (shape[0] * perChannel)))(values, shape, generator);
+};
+
 /** Glorot's: ±√(6 / (fanIn + fanOut)). */
 export const xavierUniform: Init = (values, shape, generator) => {
   const perChannel = shape.slice(2).reduce((n, size) => n * size, 1);

@@ -198,8 +198,8 @@ export const steps: readonly (readonly [string, Step])[] = [
 ];
 
 /** The tensors a program makes, in order, on a device. */
-export function build(program: Program, device: Device): Tensor[] {
-  const made = program.leaves.map((shape, i) => tensor(leafData(shape, i), { shape, device }));
+export function build(program: Program, device: Device, requiresGrad = false): Tensor[] {
+  const made = program.leaves.map((shape, i) => tensor(leafData(shape, i), { shape, device, requiresGrad }));
   for (const { op, a, b, p, q } of program.instructions) {
     const x = made[made.length - 1 - (a % made.length)];
     const y = made[made.length - 1 - (b % made.length)];
@@ -215,6 +215,18 @@ export async function run(program: Program, device: Device): Promise<{ shape: re
   const wanted = [...new Set([made[made.length - 1], made[made.length >> 1]])];
   const data = await Promise.all(wanted.map((t) => t.data()));
   return wanted.map((t, i) => ({ shape: t.shape, data: data[i] }));
+}
+
+/** Gradients of a weighted sum of the last tensor, with respect to every leaf that it depends on. */
+export async function runGradients(program: Program, device: Device): Promise<{ shape: readonly number[]; data: ArrayLike<number> }[]> {
+  const made = build(program, device, true);
+  const last = made[made.length - 1];
+  if (!last.requiresGrad) return [];
+  const weights = tensor(leafData(last.shape, 5), { shape: last.shape, device });
+  sum(mul(last, weights)).backward();
+  const gradients = made.slice(0, program.leaves.length).flatMap((leaf) => (leaf.grad === null ? [] : [leaf.grad]));
+  const data = await Promise.all(gradients.map((g) => g.data()));
+  return gradients.map((g, i) => ({ shape: g.shape, data: data[i] }));
 }
 
 /** How a program reads, for reports. */

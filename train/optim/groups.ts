@@ -7,6 +7,14 @@ export interface ParamGroupsOptions {
   readonly weightDecay: number;
   /** Below 1: rates fall by this factor from layer to layer, seen from the head. Default 1: one rate. */
   readonly layerDecay?: number;
+  /** How parameters are put into layers. Default: the classification network's fourteen. */
+  readonly layers?: LayerScheme;
+}
+
+/** Layers of a network: the id of each parameter, and how many there are; the rate of the last is not scaled. */
+export interface LayerScheme {
+  readonly idOf: (name: string) => number;
+  readonly count: number;
 }
 
 /** A group for an optimizer, with what decided it. */
@@ -36,17 +44,35 @@ export function hornetLayerId(name: string): number {
 }
 const hornetLayers = 14;
 
+/** The classification network: ids 0 to 13. */
+export const hornetScheme: LayerScheme = { idOf: hornetLayerId, count: hornetLayers };
+
+/**
+ * Dense prediction with `numLayers` n: n + 2 layers of which the last is everything outside the stem, downsamplings and stages of
+ * `backbone`. `layer_wise` numbers the backbone as in classification, whatever n is: with a small n, as published for detection with
+ * HorFPN, deep layers learn *faster* than the head. `stage_wise` takes all downsamplings as layer 0 and stage i as layer i + 1.
+ */
+export function denseScheme(type: "layer_wise" | "stage_wise", numLayers: number): LayerScheme {
+  const idOf = (name: string): number => {
+    const inner = /^backbone\.(downsample_layers\..*|stages\.(\d)\..*)$/.exec(name);
+    if (inner === null) return numLayers + 1;
+    if (type === "layer_wise") return hornetLayerId(inner[1]);
+    return inner[2] === undefined ? 0 : Number(inner[2]) + 1;
+  };
+  return { idOf, count: numLayers + 2 };
+}
+
 /** Groups in order of their first parameter: `decay` and `no_decay`, or with layer decay `layer_3_decay`, `layer_3_no_decay`, … */
-export function paramGroups(model: Module, { weightDecay, layerDecay = 1 }: ParamGroupsOptions): NamedGroup[] {
+export function paramGroups(model: Module, { weightDecay, layerDecay = 1, layers = hornetScheme }: ParamGroupsOptions): NamedGroup[] {
   const groups = new Map<string, { layerId: number | null; lrScale: number; weightDecay: number; params: Parameter[]; names: string[] }>();
   for (const [name, parameter] of model.namedParameters()) {
     if (!parameter.requiresGrad) continue;
     const decayed = isDecayed(name, parameter);
-    const layerId = layerDecay === 1 ? null : hornetLayerId(name);
+    const layerId = layerDecay === 1 ? null : layers.idOf(name);
     const key = `${layerId === null ? "" : `layer_${layerId}_`}${decayed ? "decay" : "no_decay"}`;
     let group = groups.get(key);
     if (group === undefined) {
-      const lrScale = layerId === null ? 1 : layerDecay ** (hornetLayers - 1 - layerId);
+      const lrScale = layerId === null ? 1 : layerDecay ** (layers.count - 1 - layerId);
       group = { layerId, lrScale, weightDecay: decayed ? weightDecay : 0, params: [], names: [] };
       groups.set(key, group);
     }

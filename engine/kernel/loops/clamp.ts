@@ -34,28 +34,32 @@ export interface ClampedNest {
   readonly weakened: ReadonlySet<LoadExpr>;
 }
 
+/** Deeper than this no window is looked for. */
+const maxDepth = 32;
+
 /** Conditions without which `e` is the identity of the combine. A sum takes 0 · NaN for 0 here, as every direct convolution does. */
-function required(e: Expr, combine: Combine): ReadonlySet<Expr> {
+function required(e: Expr, combine: Combine, depth = 0): ReadonlySet<Expr> {
+  if (depth > maxDepth) return new Set();
   if (e.op === "load") return new Set(combine === "add" && e.guard !== null ? conjuncts(e.guard) : []);
   if (e.op !== "call") return new Set();
   const [a, b, c] = e.args;
   if (e.fn === "where") {
     const absent = c.op === "const" && c.value === identityOf(combine, e.dtype) && !Object.is(c.value, -0);
-    return absent ? union(new Set(conjuncts(a)), required(b, combine)) : new Set();
+    return absent ? union(new Set(conjuncts(a)), required(b, combine, depth + 1)) : new Set();
   }
   if (combine !== "add" || e.dtype === "bool") return new Set();
   switch (e.fn) {
     case "mul":
-      return union(required(a, combine), required(b, combine));
+      return union(required(a, combine, depth + 1), required(b, combine, depth + 1));
     case "div":
-      return b.op === "const" && Math.abs(b.value) > 0 ? required(a, combine) : new Set();
+      return b.op === "const" && Math.abs(b.value) > 0 ? required(a, combine, depth + 1) : new Set();
     case "neg":
     case "cast":
-      return a.dtype === "bool" ? new Set() : required(a, combine);
+      return a.dtype === "bool" ? new Set() : required(a, combine, depth + 1);
     case "add":
     case "sub": {
-      const right = required(b, combine);
-      return new Set([...required(a, combine)].filter((condition) => right.has(condition)));
+      const right = required(b, combine, depth + 1);
+      return new Set([...required(a, combine, depth + 1)].filter((condition) => right.has(condition)));
     }
     default:
       return new Set();

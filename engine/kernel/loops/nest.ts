@@ -1,5 +1,5 @@
 /** A kernel's loops as backends rewrite them, before they print them. */
-import { sumOf } from "../affine.js";
+import { postorder, sumOf } from "../affine.js";
 import type { Axis, Expr, LoopKernel, Stage, Store } from "../ir.js";
 import { axesOf, type ExprPool } from "../simplify.js";
 import { nodesOf } from "./walk.js";
@@ -32,14 +32,15 @@ export class Importer {
   }
 
   expr(e: Expr): Expr {
-    let own = this.known.get(e);
-    if (own === undefined) {
-      own = this.copy(e);
-      this.known.set(e, own);
-    }
-    return own;
+    for (const node of postorder(e, (below) => this.known.has(below))) this.known.set(node, this.copy(node));
+    return this.own(e);
   }
 
+  private own(e: Expr): Expr {
+    return this.known.get(e) as Expr;
+  }
+
+  /** Of an expression whose operands are copied. */
   private copy(e: Expr): Expr {
     switch (e.op) {
       case "const":
@@ -47,20 +48,20 @@ export class Importer {
       case "axis":
         return this.pool.axis(this.axis(e.axis));
       case "load":
-        return this.pool.load(e.buffer, this.expr(e.index), e.dtype, e.guard && this.expr(e.guard));
+        return this.pool.load(e.buffer, this.own(e.index), e.dtype, e.guard && this.own(e.guard));
       case "ref":
         return this.pool.ref(
           e.value,
-          e.index.map((part) => this.expr(part)),
+          e.index.map((part) => this.own(part)),
           e.dtype,
-          e.guard && this.expr(e.guard),
+          e.guard && this.own(e.guard),
         );
       case "acc":
         return this.pool.acc(e.stage, e.dtype);
       case "call":
         return this.pool.call(
           e.fn,
-          e.args.map((arg) => this.expr(arg)),
+          e.args.map((arg) => this.own(arg)),
           e.dtype,
         );
     }

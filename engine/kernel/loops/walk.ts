@@ -1,16 +1,11 @@
 /** Small walks over expression graphs. */
-import { children } from "../affine.js";
+import { children, postorder } from "../affine.js";
 import type { Expr, LoadExpr } from "../ir.js";
 
 /** Every node below the roots, each once, operands before their users. */
 export function nodesOf(roots: Iterable<Expr>): ReadonlySet<Expr> {
   const seen = new Set<Expr>();
-  const visit = (e: Expr): void => {
-    if (seen.has(e)) return;
-    for (const child of children(e)) visit(child);
-    seen.add(e);
-  };
-  for (const root of roots) visit(root);
+  for (const root of roots) for (const node of postorder(root, (below) => seen.has(below))) seen.add(node);
   return seen;
 }
 
@@ -25,18 +20,18 @@ const stagesMemo = new WeakMap<Expr, ReadonlySet<number>>();
 
 /** The stages whose results an expression uses. */
 export function stagesOf(e: Expr): ReadonlySet<number> {
-  const known = stagesMemo.get(e);
-  if (known !== undefined) return known;
+  for (const node of postorder(e, (below) => stagesMemo.has(below))) stagesMemo.set(node, ownStages(node));
+  return stagesMemo.get(e) ?? noStages;
+}
+
+/** Those of an expression whose operands' are known. */
+function ownStages(e: Expr): ReadonlySet<number> {
+  if (e.op === "acc") return new Set([e.stage]);
   let stages = noStages;
-  if (e.op === "acc") {
-    stages = new Set([e.stage]);
-  } else {
-    for (const child of children(e)) {
-      const more = stagesOf(child);
-      if (stages.size === 0) stages = more;
-      else if ([...more].some((stage) => !stages.has(stage))) stages = new Set([...stages, ...more]);
-    }
+  for (const child of children(e)) {
+    const more = stagesMemo.get(child) ?? noStages;
+    if (stages.size === 0) stages = more;
+    else if ([...more].some((stage) => !stages.has(stage))) stages = new Set([...stages, ...more]);
   }
-  stagesMemo.set(e, stages);
   return stages;
 }

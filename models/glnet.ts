@@ -1,0 +1,148 @@
+/**
+ * GLNet, the classification network, and its published variants.
+ *
+ * Paper: Zhu et al., "Revisiting the Integration of Convolution and Attention for Vision Backbone", NeurIPS 2024.
+ * Original: glnet.py, classes `BasicLayer` and `GLNet`, functions `glnet_*`.
+ */
+import { OpError } from "../engine/errors.js";
+import type { Tensor } from "../engine/tensor.js";
+import { MHSABlock, MHSANchwBlock } from "./attention.js";
+import { GLMixBlock, type GLMixOptions, linearInit, toMap, toSequence } from "./glmix.js";
+import { checkImages } from "./hornet.js";
+import type { Layer, Sequential } from "./nn/container.js";
+import { Linear } from "./nn/linear.js";
+import { Module } from "./nn/module.js";
+import { type MapNorm, mapNorm, nonOverlappedPatchEmbeddings, overlappedPatchEmbeddings } from "./patch.js";
+
+/** What the blocks of a stage are; in the mixed kind those at even places are GLMix. */
+export type StageKind = "glmix" | "mha" | "mha_nchw" | "glmix.mha_nchw";
+
+export interface BasicLayerOptions extends Omit<GLMixOptions, "dropPath"> {
+  readonly kind?: StageKind;
+  readonly depth: number;
+  /** One rate a block. */
+  readonly dropPath?: readonly number[];
+}
+
+/** A stage: `depth` blocks on maps [N, C, H, W]. In a stage of kind `mha` the map is a sequence from the first block to the last. */
+export class BasicLayer extends Module {
+  readonly blocks: readonly (GLMixBlock | MHSABlock | MHSANchwBlock)[];
+  readonly #kind: StageKind;
+
+  constructor(dim: number, numHeads: number, { kind = "glmix", depth, dropPath = [], ...options }: BasicLayerOptions) {
+    super();
+    this.#kind = kind;
+    this.blocks = Array.from({ length: depth }, (_, j) => {
+      const blockOptions = { ...options, dropPath: dropPath[j] ?? 0 };
+      if (kind === "mha") return new MHSABlock(dim, numHeads, blockOptions);
+      const global = kind === "mha_nchw" || (kind === "glmix.mha_nchw" && j % 2 === 1);
+      return global ? new MHSANchwBlock(dim, numHeads, blockOptions) : new GLMixBlock(dim, numHeads, blockOptions);
+    });
+  }
+
+  override forward(x: Tensor): Tensor {
+    const [, , height, width] = x.shape;
+    const sequence = this.#kind === "mha";
+    let y = sequence ? toSequence(x) : x;
+    for (const block of this.blocks) y = block.forward(y);
+    return sequence ? toMap(y, height, width) : y;
+  }
+}
+
+export interface GLNetOptions extends Omit<GLMixOptions, "dropPath" | "mlpRatio"> {
+  readonly inChans?: number;
+  readonly numClasses?: number;
+  /** Blocks of each of the four stages. */
+  readonly depths?: readonly number[];
+  /** Channels of each stage. */
+  readonly dims?: readonly number[];
+  /** Channels of a head of attention. */
+  readonly headDim?: number;
+  readonly mlpRatios?: readonly number[];
+  readonly stageKinds?: readonly StageKind[];
+  /** Norm of the patch embeddings, and of the last map. */
+  readonly norm?: MapNorm;
+  /** Patch embeddings: of non-overlapping patches, or by overlapping convolutions. */
+  readonly downsampleStyle?: "non_ovlp" | "ovlp";
+  readonly transitionLayout?: "proj.norm" | "norm.proj";
+  readonly dualPatchNorm?: boolean;
+  /** Drop-path rate of the last block; the rates rise evenly from 0. */
+  readonly dropPathRate?: number;
+}
+
+/** Images [N, inChans, H, W] → logits [N, numClasses]. */
+export class GLNet extends Module {
+  readonly downsampleLayers: readonly Sequential<Layer>[];
+  readonly stages: readonly BasicLayer[];
+  readonly norm: Layer;
+  readonly head: Linear;
+  readonly #inChans: number;
+
+  constructor(options: GLNetOptions = {}) {
+    super();
+    const { inChans = 3, numClasses = 1000, depths = [2, 2, 6, 2], dims = [96, 192, 384, 768], headDim = 32, dropPathRate = 0 } = options;
+    const { mlpRatios = [4, 4, 4, 4], stageKinds = ["glmix", "glmix", "glmix", "mha"], norm = "BatchNorm2d" } = options;
+    const { downsampleStyle = "non_ovlp", transitionLayout = "proj.norm", dualPatchNorm = false } = options;
+    const { numSlots, slotInit, scaleMode, slotScale, localDwKs, cpeKs, mlpDw, layerScale } = options;
+    for (const [name, list] of Object.entries({ depths, dims, mlpRatios, stageKinds })) {
+      if (list.length !== 4) throw new OpError("GLNet", `there are four stages; got ${list.length} ${name}`);
+    }
+    const embeddings = { inChans, norm, order: transitionLayout };
+    const blocks = depths.reduce((a, b) => a + b);
+    let block = 0;
+    this.#inChans = inChans;
+
+    this.downsampleLayers =
+      downsampleStyle === "ovlp"
+        ? overlappedPatchEmbeddings(dims, { ...embeddings, dualPatchNorm })
+        : nonOverlappedPatchEmbeddings(dims, embeddings);
+    this.stages = dims.map((dim, i) => {
+      const dropPath = Array.from({ length: depths[i] }, () => (blocks > 1 ? (dropPathRate * block++) / (blocks - 1) : 0));
+      const mixing = { numSlots, slotInit, scaleMode, slotScale, localDwKs, cpeKs, mlpDw, layerScale };
+      const stage = { ...mixing, kind: stageKinds[i], depth: depths[i], mlpRatio: mlpRatios[i], dropPath };
+      return new BasicLayer(dim, Math.floor(dim / headDim), stage);
+    });
+    this.norm = mapNorm(norm, dims[3]);
+    this.head = new Linear(dims[3], numClasses, { init: linearInit });
+  }
+
+  /** The normed last map: images → [N, dims[3], ~H / 32, ~W / 32]. */
+  forwardFeatures(x: Tensor): Tensor {
+    return this.norm.forward(this.stagesFrom(this.stem(x)));
+  }
+
+  override forward(x: Tensor): Tensor {
+    return this.head.forward(this.forwardFeatures(x).mean({ dim: [2, 3] })); // [N, numClasses]
+  }
+
+  /** Images → the map that the first stage takes. */
+  protected stem(x: Tensor): Tensor {
+    checkImages(this.constructor.name, x, this.#inChans);
+    return this.downsampleLayers[0].forward(x);
+  }
+
+  /** The four stages on the map of the stem. */
+  protected stagesFrom(x: Tensor): Tensor {
+    this.stages.forEach((stage, i) => {
+      x = stage.forward(i === 0 ? x : this.downsampleLayers[i].forward(x)); // [N, dims[i], ~H / 2ⁱ⁺², ~W / 2ⁱ⁺²]
+    });
+    return x;
+  }
+}
+
+const deep = { depths: [4, 4, 18, 4], mlpRatios: [3, 3, 3, 3], cpeKs: 3, mlpDw: true, downsampleStyle: "ovlp" } as const;
+const mixed = ["glmix", "glmix", "glmix.mha_nchw", "mha_nchw"] as const;
+const glnet4g: GLNetOptions = { ...deep, stageKinds: mixed, dims: [64, 128, 256, 512] };
+const glnet9g: GLNetOptions = { ...deep, stageKinds: mixed, dims: [96, 192, 384, 768] };
+
+/** The published variants. */
+export const glnetVariants: Readonly<Record<string, GLNetOptions>> = {
+  glnet_stl: { transitionLayout: "norm.proj" },
+  glnet_stl_paramslot: { transitionLayout: "norm.proj", slotInit: "param" },
+  glnet_4g: glnet4g,
+  glnet_9g: glnet9g,
+  glnet_16g: { ...deep, stageKinds: mixed, dims: [128, 256, 512, 1024], layerScale: 1e-4 },
+};
+
+/** Variants that are trained with token labels: `GLNetTokenLabel`. */
+export const glnetTokenLabelVariants: Readonly<Record<string, GLNetOptions>> = { glnet_4g_tklb: glnet4g, glnet_9g_tklb: glnet9g };

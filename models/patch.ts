@@ -1,0 +1,59 @@
+/**
+ * Patch embeddings of GLNet: the four layers that shrink the maps between its stages.
+ *
+ * Original: glnet.py, classes `NonOverlappedPatchEmbeddings` and `OverlappedPacthEmbeddings`.
+ */
+import { GELU } from "./nn/activation.js";
+import { Identity, type Layer, Sequential } from "./nn/container.js";
+import { Conv2d } from "./nn/conv.js";
+import { BatchNorm2d, LayerNorm2d } from "./nn/norm.js";
+
+/** A norm over the channels of a map. */
+export type MapNorm = "BatchNorm2d" | "LayerNorm2d";
+
+export const mapNorm = (norm: MapNorm, dim: number): Layer => (norm === "BatchNorm2d" ? new BatchNorm2d(dim) : new LayerNorm2d(dim));
+
+export interface PatchEmbeddingOptions {
+  readonly inChans?: number;
+  /** Default BatchNorm2d. */
+  readonly norm?: MapNorm;
+  /** Whether the embeddings between stages project first, or norm first. Default proj.norm. */
+  readonly order?: "proj.norm" | "norm.proj";
+}
+
+/** `conv` and its norm in the order asked for. */
+function transition(from: number, to: number, conv: Layer, norm: MapNorm, order: "proj.norm" | "norm.proj"): Sequential<Layer> {
+  return order === "proj.norm" ? new Sequential<Layer>(conv, mapNorm(norm, to)) : new Sequential<Layer>(mapNorm(norm, from), conv);
+}
+
+/** 4×4 patches, then 2×2 patches between stages: sizes shrink by 4, 2, 2, 2, rounded down. */
+export function nonOverlappedPatchEmbeddings(dims: readonly number[], options: PatchEmbeddingOptions = {}): Sequential<Layer>[] {
+  const { inChans = 3, norm = "BatchNorm2d", order = "proj.norm" } = options;
+  return dims.map((dim, i) =>
+    i === 0
+      ? new Sequential<Layer>(new Conv2d(inChans, dim, 4, { stride: 4 }), mapNorm(norm, dim))
+      : transition(dims[i - 1], dim, new Conv2d(dims[i - 1], dim, 2, { stride: 2 }), norm, order),
+  );
+}
+
+/** 3×3 convolutions of stride 2, two of them in the stem: sizes shrink by 4, 2, 2, 2, rounded up. */
+export function overlappedPatchEmbeddings(
+  dims: readonly number[],
+  /** `dualPatchNorm`: also norm the images, by LayerNorm2d. */
+  options: PatchEmbeddingOptions & { readonly dualPatchNorm?: boolean } = {},
+): Sequential<Layer>[] {
+  const { inChans = 3, norm = "BatchNorm2d", order = "proj.norm", dualPatchNorm = false } = options;
+  const conv = (from: number, to: number): Conv2d => new Conv2d(from, to, 3, { stride: 2, padding: 1 });
+  return dims.map((dim, i) => {
+    if (i > 0) return transition(dims[i - 1], dim, conv(dims[i - 1], dim), norm, order);
+    const half = Math.floor(dim / 2);
+    return new Sequential<Layer>(
+      dualPatchNorm ? new LayerNorm2d(inChans) : new Identity(),
+      conv(inChans, half),
+      mapNorm(norm, half),
+      new GELU(),
+      conv(half, dim),
+      mapNorm(norm, dim),
+    );
+  });
+}
