@@ -1,6 +1,6 @@
 /**
- * Crabro: engine + autograd, with the devices `cpu` and `wasm` registered (`wasm` is loaded when it is opened). Other backends, models
- * and training are imported apart: `crabro/backends/…`, `crabro/models`, `crabro/train`.
+ * Crabro: engine + autograd, with the devices `cpu`, `wasm` and `webgpu` registered; the latter two are loaded when they are opened. Models and
+ * training are imported apart: `crabro/models`, `crabro/train`.
  */
 import { createCpuBackend } from "./backends/cpu/backend.js";
 import { type DeviceOptions, registerBackend } from "./engine/device.js";
@@ -14,6 +14,14 @@ registerBackend("wasm", async ({ maxBytes, relaxed }) =>
     relaxed: relaxed !== false,
   }),
 );
+registerBackend("webgpu", async ({ software, limits, maxBytes }) => {
+  const { createWebgpuBackend } = await import("./backends/webgpu/index.js");
+  return createWebgpuBackend({
+    ...(typeof software === "boolean" ? { software } : {}),
+    ...(limits === "default" ? { limits } : {}),
+    ...(typeof maxBytes === "number" ? { maxBytes } : {}),
+  });
+});
 
 export * from "./autograd/index.js";
 export * from "./engine/index.js";

@@ -1,4 +1,8 @@
 import { defineConfig } from "vitest/config";
+import { softwareGpuEnvironment } from "./backends/webgpu/software.ts";
+
+// Before the forks start, as the linker reads it then. GPU=real tests on the adapter of the machine instead.
+if (process.env.GPU !== "real") Object.assign(process.env, softwareGpuEnvironment());
 
 export default defineConfig({
   test: {

@@ -39,6 +39,8 @@ export class Device {
     readonly name: string,
     readonly backend: Backend,
     options: DeviceOptions = {},
+    /** What `"auto"` would rather have had, and why not. */
+    private readonly passedOver = "",
   ) {
     this.pool = new BufferPool(backend);
     this.plans = new PlanCache();
@@ -55,7 +57,7 @@ export class Device {
     return this.backend.limits.dtypes.includes(dtype);
   }
   describe(): string {
-    return this.backend.describe();
+    return this.backend.describe() + this.passedOver;
   }
   /** Live, pooled and peak bytes of this device. */
   memory(): MemoryStats {
@@ -158,16 +160,27 @@ export const backendNames = (): string[] => ["auto", ...openers.keys()];
  * start; nothing falls back to another backend in silence.
  */
 export async function device(name: string, options: DeviceOptions = {}): Promise<Device> {
-  const wanted = name === "auto" ? bestName() : name;
-  const opener = openers.get(wanted);
+  if (name === "auto") return bestDevice(options);
+  const opener = openers.get(name);
   if (opener === undefined) throw new BackendError(name, `there is no device of this name; known are ${backendNames().join(", ")}`);
-  return new Device(wanted, await opener.open(options), options);
+  return new Device(name, await opener.open(options), options);
 }
 
-/** The first registered of webgpu, wasm, cpu. */
-function bestName(): string {
-  for (const name of ["webgpu", "wasm", "cpu"]) if (openers.has(name)) return name;
-  throw new BackendError("auto", "no backend is registered");
+/** The first of webgpu, wasm, cpu that is registered and opens; never a GPU that is software in truth. */
+async function bestDevice(options: DeviceOptions): Promise<Device> {
+  const reasons: string[] = [];
+  for (const name of ["webgpu", "wasm", "cpu"]) {
+    const opener = openers.get(name);
+    if (opener === undefined) continue;
+    try {
+      const backend = await opener.open({ ...options, software: false });
+      return new Device(name, backend, options, reasons.length === 0 ? "" : ` (not on ${reasons.join("; not on ")})`);
+    } catch (error) {
+      if (!(error instanceof BackendError)) throw error;
+      reasons.push(error.message);
+    }
+  }
+  throw new BackendError("auto", reasons.length === 0 ? "no backend is registered" : `no backend opens: ${reasons.join("; ")}`);
 }
 
 /** The device that tensors are made on where none is given: `cpu` until `setDefaultDevice` says otherwise. */

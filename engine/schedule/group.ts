@@ -357,6 +357,10 @@ export class Grouper {
     if (this.dependsOn(from, into)) return "one needs the other's finished result";
     const through = [...this.dependencies(into)].filter((g) => g !== from).some((g) => this.dependsOn(g, from));
     if (through) return "another kernel lies between them";
+    const needs = new Set([...(this.needs.get(into) ?? []), ...(this.needs.get(from) ?? [])]);
+    const stores = [...into.members, ...from.members].filter((m) => m.definition.kind !== "reduce").length;
+    if (stores > this.limits.maxOutputs) return `the device writes at most ${this.limits.maxOutputs} buffers from one kernel`;
+    if (needs.size + stores + 1 > this.limits.maxBuffers) return `the device binds at most ${this.limits.maxBuffers} buffers to one kernel`;
     const back = new Map<Axis, Expr>();
     for (const [axis, target] of other.substitution) {
       const here = match.substitution.get(axis);

@@ -31,7 +31,7 @@ export function schedule(graph: Walk, wanted: readonly WantedOutput[], backend: 
   const { nodes, constants, replaced } = expandSlow(graph, backend);
   const outputs = wanted.map((w) => replaced.get(w.node) ?? w.node);
   const outputSet = new Set(outputs);
-  const values = chooseValues({ ...graph, nodes }, outputSet, options.fuse);
+  const values = chooseValues({ ...graph, nodes }, outputSet, options.fuse, backend.limits.maxBuffersPerKernel - 2);
 
   const number = new Map<Node, number>();
   const named: Node[] = [];

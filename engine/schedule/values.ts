@@ -38,7 +38,8 @@ interface Demand {
 const isPlainSum = (node: Node): boolean =>
   node.op.lower.kind === "reduce" && node.op.lower.structure === null && node.op.lower.combine === "add" && node.op.name === "sum";
 
-export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: boolean): Values {
+/** `maxReads`: buffers that the definition of one value may read. */
+export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: boolean, maxReads = Infinity): Values {
   const isValue = new Set<Node>();
   const absorbed = new Set<Node>();
   const reasons = new Map<Node, string>();
@@ -51,6 +52,8 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
   const cost = new Map<Node, number>();
   const sources = new Map<Node, ReadonlySet<Node>>();
   const depth = new Map<Node, number>();
+  /** Buffers behind an expression, small ones and all. */
+  const buffers = new Map<Node, ReadonlySet<Node>>();
   const readers = new Map<Node, number>();
   for (const node of computed) for (const input of node.inputs) readers.set(input, (readers.get(input) ?? 0) + 1);
   for (const node of computed) {
@@ -75,6 +78,7 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
       reasons.set(node, `the chain behind it is ${MAX_DEPTH} operations deep`);
       deep = 0;
     }
+    buffers.set(node, boundReads(node, kind === "concat"));
     cost.set(node, total);
     sources.set(node, reads);
     depth.set(node, deep);
@@ -128,6 +132,24 @@ export function chooseValues(graph: Walk, outputs: ReadonlySet<Node>, fuse: bool
   function inlines(node: Node): boolean {
     const kind = node.op.lower.kind;
     return !isValue.has(node) && (kind === "elementwise" || kind === "view" || kind === "gather");
+  }
+
+  /** What a node reads, after the largest of its operands have become values where all together would be too many. */
+  function boundReads(node: Node, apart: boolean): ReadonlySet<Node> {
+    for (;;) {
+      const reads = new Set<Node>();
+      let largest: Node | null = null;
+      for (const input of node.inputs) {
+        if (input.value === null && input.op.lower.kind === "leaf") continue;
+        const behind = input.value === null && inlines(input) ? (buffers.get(input) ?? new Set([input])) : new Set([input]);
+        for (const read of behind) reads.add(read);
+        // What several read may turn out to be a value.
+        if ((readers.get(input) ?? 0) > 1 && (cost.get(input) ?? 0) > 0) reads.add(input);
+        if (behind.size > 1 && behind.size > (largest === null ? 0 : (buffers.get(largest)?.size ?? 0))) largest = input;
+      }
+      if (apart || reads.size <= maxReads || largest === null) return reads;
+      mark(largest, `a kernel of the device reads at most ${maxReads} buffers`);
+    }
   }
 
   function decide(node: Node, demand: Demand): void {

@@ -1,0 +1,283 @@
+/** The `webgpu` backend: every kernel becomes a WGSL compute shader, in Node (package `webgpu`) and in browsers alike. */
+import { type DType, hostArray, type TypedArray } from "../../engine/dtype.js";
+import { BackendError } from "../../engine/errors.js";
+import type { Kernel, Template } from "../../engine/kernel/ir.js";
+import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime } from "../backend.js";
+import { type AdapterOptions, type Opened, openDevice, reasonOf, usage } from "./adapter.js";
+import { emitLoops, maxPoints } from "./emit.js";
+import { type Pipeline, Pipelines } from "./pipelines.js";
+import { Staging } from "./staging.js";
+import { type Encode, runTimed } from "./timing.js";
+
+export interface WebgpuOptions extends AdapterOptions {
+  /** Refuse to hold more than this. */
+  readonly maxBytes?: number;
+}
+
+interface WebgpuBuffer extends BufferHandle {
+  readonly id: number;
+  readonly buffer: GPUBuffer;
+}
+
+interface WebgpuExecutable extends Executable {
+  /** Null where the kernel has nothing to do. */
+  readonly pipeline: Pipeline | null;
+  readonly groups: readonly [number, number];
+}
+
+const name = "webgpu";
+
+/** Bind groups kept for each executable. */
+const maxBindGroups = 64;
+
+/** Opens a device on an adapter of its own. */
+export async function createWebgpuBackend(options: WebgpuOptions = {}): Promise<Backend> {
+  return new WebgpuBackend(await openDevice(options), options);
+}
+
+class WebgpuBackend implements Backend {
+  readonly name = name;
+  readonly limits: BackendLimits;
+  private readonly device: GPUDevice;
+  private readonly pipelines: Pipelines;
+  private readonly staging: Staging;
+  private readonly live = new Set<WebgpuBuffer>();
+  private readonly bindGroups = new WeakMap<Pipeline, Map<string, GPUBindGroup>>();
+  /** Verdicts on what was submitted, not all of them in yet. */
+  private checks: Promise<void>[] = [];
+  private failure: BackendError | null = null;
+  private lost: string | null = null;
+  private destroyed = false;
+  private bytes = 0;
+  private buffersMade = 0;
+
+  constructor(
+    private readonly opened: Opened,
+    private readonly options: WebgpuOptions,
+  ) {
+    const { device } = opened;
+    this.device = device;
+    const { limits } = device;
+    this.limits = {
+      dtypes: ["float32", "int32", "bool"],
+      elementBytes: { float32: 4, float64: 8, int32: 4, bool: 4 },
+      maxExactInteger: 2 ** 31 - 1,
+      maxBuffersPerKernel: limits.maxStorageBuffersPerShaderStage,
+      maxOutputs: limits.maxStorageBuffersPerShaderStage,
+      maxBufferBytes: Math.floor(Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize) / 4) * 4,
+    };
+    this.pipelines = new Pipelines(device);
+    this.staging = new Staging(device);
+    device.addEventListener("uncapturederror", ({ error }) => {
+      this.failure ??= new BackendError(name, error.message);
+    });
+    void device.lost.then(({ reason, message }) => {
+      if (!this.destroyed) this.lost = `the device was lost (${message || reason}); open another with device("${name}")`;
+    });
+  }
+
+  describe(): string {
+    return `webgpu: kernels printed as WGSL, on ${this.opened.description}`;
+  }
+
+  allocate(dtype: DType, length: number): BufferHandle {
+    this.check();
+    const { maxBufferBytes, elementBytes, dtypes } = this.limits;
+    if (!dtypes.includes(dtype)) throw new BackendError(name, `WGSL has no ${dtype}`);
+    // An empty buffer could not be bound.
+    const size = Math.max(1, length) * elementBytes[dtype];
+    if (size > maxBufferBytes) throw new BackendError(name, `a buffer of ${size} bytes is larger than the ${maxBufferBytes} allowed`);
+    const most = this.options.maxBytes ?? Infinity;
+    if (this.bytes + size > most) throw new BackendError(name, `no room for ${size} bytes: ${this.bytes} of ${most} are in use`);
+    this.device.pushErrorScope("out-of-memory");
+    const buffer = this.device.createBuffer({ size, usage: usage.storage | usage.copySource | usage.copyTarget });
+    this.expectNoError(`no room for ${size} bytes beside the ${this.bytes} in use`);
+    const own: WebgpuBuffer = { dtype, length, id: this.buffersMade++, buffer };
+    this.live.add(own);
+    this.bytes += size;
+    return own;
+  }
+
+  free(buffer: BufferHandle): void {
+    this.check();
+    const own = this.own(buffer);
+    this.live.delete(own);
+    this.bytes -= own.buffer.size;
+    // What was submitted still finds it.
+    own.buffer.destroy();
+  }
+
+  upload(buffer: BufferHandle, data: TypedArray): void {
+    this.check();
+    const { dtype, length, buffer: target } = this.own(buffer);
+    if (data.constructor !== hostArray(dtype, 0).constructor)
+      throw new BackendError(name, `upload of ${data.constructor.name} to a ${dtype} buffer`);
+    if (data.length > length) throw new BackendError(name, `upload of ${data.length} elements to a buffer of ${length}`);
+    if (data.length === 0) return;
+    this.device.queue.writeBuffer(target, 0, dtype === "bool" ? Uint32Array.from(data) : unshared(data));
+  }
+
+  async download(buffer: BufferHandle, length: number): Promise<TypedArray> {
+    this.check();
+    const { dtype, length: most, buffer: source } = this.own(buffer);
+    if (length > most) throw new BackendError(name, `download of ${length} elements from a buffer of ${most}`);
+    const checks = this.checks;
+    this.checks = [];
+    let bytes = new ArrayBuffer(0);
+    let broken: unknown = null;
+    try {
+      if (length > 0) bytes = await this.staging.read(source, 4 * length);
+    } catch (error) {
+      broken = error;
+    }
+    await Promise.all(checks);
+    const { failure } = this;
+    this.failure = null;
+    if (this.lost !== null) throw new BackendError(name, this.lost);
+    if (this.destroyed) throw new BackendError(name, "destroyed before the result was read");
+    if (failure !== null) throw failure;
+    if (broken !== null) throw new BackendError(name, `the result cannot be read: ${reasonOf(broken)}`, { cause: broken });
+    switch (dtype) {
+      case "bool":
+        return Uint8Array.from(new Uint32Array(bytes));
+      case "int32":
+        return new Int32Array(bytes);
+      default:
+        return new Float32Array(bytes);
+    }
+  }
+
+  acceptsTemplate(template: Template): string {
+    return `${template.name} has no shader yet`;
+  }
+
+  accepts(kernel: Kernel): true | string {
+    const { maxBuffersPerKernel, maxBufferBytes, elementBytes, dtypes } = this.limits;
+    if (kernel.kind === "template") return this.acceptsTemplate(kernel.template);
+    if (kernel.buffers.length > maxBuffersPerKernel) return `${kernel.buffers.length} buffers; ${maxBuffersPerKernel} are allowed`;
+    for (const { dtype, length } of kernel.buffers) {
+      if (!dtypes.includes(dtype)) return `WGSL has no ${dtype}`;
+      const bytes = length * elementBytes[dtype];
+      if (bytes > maxBufferBytes) return `a buffer of ${bytes} bytes; ${maxBufferBytes} are allowed`;
+    }
+    const points = kernel.axes.reduce((product, axis) => product * axis.size, 1);
+    return points <= maxPoints ? true : `${points} points; ${maxPoints} are allowed`;
+  }
+
+  async compile(kernel: Kernel): Promise<Executable> {
+    this.check();
+    const accepted = this.accepts(kernel);
+    if (accepted !== true || kernel.kind !== "loops") throw new BackendError(name, `${kernel.name}: ${accepted}`);
+    const program = emitLoops(kernel);
+    if (program === null) return executable(kernel, "// an axis is empty: nothing to do\n", null, [0, 0]);
+    const pipeline = await this.pipelines.get(kernel, program.source);
+    return executable(kernel, program.source, pipeline, program.groups);
+  }
+
+  run(launches: readonly Launch[], times?: (times: readonly LaunchTime[]) => void): void {
+    this.check();
+    const prepared: { name: string; encode: Encode }[] = [];
+    for (const { executable, buffers } of launches) {
+      const { kernel, pipeline, groups } = executable as WebgpuExecutable;
+      try {
+        const own = buffers.map((buffer) => this.own(buffer));
+        const bindGroup = pipeline && this.bindGroup(pipeline, own);
+        const encode: Encode = (pass) => {
+          if (pipeline === null) return;
+          pass.setPipeline(pipeline.pipeline);
+          pass.setBindGroup(0, bindGroup);
+          pass.dispatchWorkgroups(groups[0], groups[1]);
+        };
+        prepared.push({ name: kernel.name, encode });
+      } catch (cause) {
+        this.failure ??= new BackendError(name, `${kernel.name} failed: ${reasonOf(cause)}`, { cause });
+        break;
+      }
+    }
+    this.device.pushErrorScope("validation");
+    if (times === undefined) {
+      const encoder = this.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      for (const { encode } of prepared) encode(pass);
+      pass.end();
+      this.device.queue.submit([encoder.finish()]);
+    } else {
+      const report = runTimed(
+        this.device,
+        this.staging,
+        prepared.map(({ encode }) => encode),
+      ).then(
+        (measured) => times(measured.map((milliseconds, i) => ({ name: prepared[i].name, milliseconds }))),
+        () => {}, // a lost device: the next download says so
+      );
+      void report;
+    }
+    this.expectNoError(`a run of ${launches.map(({ executable }) => executable.kernel.name).join(", ")} failed`);
+  }
+
+  destroy(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    for (const { buffer } of this.live) buffer.destroy();
+    this.live.clear();
+    this.staging.destroy();
+    this.pipelines.clear();
+    this.bytes = 0;
+    this.device.destroy();
+  }
+
+  private check(): void {
+    if (this.destroyed) throw new BackendError(name, "used after destroy()");
+    if (this.lost !== null) throw new BackendError(name, this.lost);
+  }
+
+  /** Ends an error scope; what it caught reaches the next download. */
+  private expectNoError(what: string): void {
+    const check = this.device.popErrorScope().then(
+      (error) => {
+        if (error !== null) this.failure ??= new BackendError(name, `${what}: ${error.message}`);
+      },
+      () => {}, // a lost device answers no more
+    );
+    this.checks.push(check);
+    // What has been answered need not be waited for.
+    if (this.checks.length >= 1024) this.checks = [Promise.all(this.checks).then(() => {})];
+  }
+
+  private own(buffer: BufferHandle): WebgpuBuffer {
+    const own = buffer as WebgpuBuffer;
+    if (!this.live.has(own))
+      throw new BackendError(name, `a ${buffer.dtype} buffer of ${buffer.length} elements was freed, or belongs to another backend`);
+    return own;
+  }
+
+  private bindGroup(pipeline: Pipeline, buffers: readonly WebgpuBuffer[]): GPUBindGroup {
+    let groups = this.bindGroups.get(pipeline);
+    if (groups === undefined) {
+      groups = new Map();
+      this.bindGroups.set(pipeline, groups);
+    }
+    const key = buffers.map(({ id }) => id).join(" ");
+    let group = groups.get(key);
+    if (group === undefined) {
+      group = this.device.createBindGroup({
+        layout: pipeline.layout,
+        entries: buffers.map(({ buffer }, binding) => ({ binding, resource: { buffer } })),
+      });
+      if (groups.size >= maxBindGroups) groups.delete(groups.keys().next().value as string);
+      groups.set(key, group);
+    }
+    return group;
+  }
+}
+
+const executable = (kernel: Kernel, source: string, pipeline: Pipeline | null, groups: readonly [number, number]): WebgpuExecutable => ({
+  kernel,
+  source,
+  pipeline,
+  groups,
+});
+
+/** The queue takes no shared memory. */
+const unshared = (data: TypedArray): Uint8Array<ArrayBuffer> | Float32Array<ArrayBuffer> =>
+  (data.buffer instanceof ArrayBuffer ? data : data.slice()) as Float32Array<ArrayBuffer>;

@@ -1,0 +1,1 @@
+export { createWebgpuBackend, type WebgpuOptions } from "./backend.js";

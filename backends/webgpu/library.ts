@@ -1,0 +1,482 @@
+/**
+ * WGSL functions that kernels call. What WGSL has built in may assume that there are no NaNs and infinities, and is as inexact as an adapter
+ * likes; these have one meaning everywhere. Tests for NaN look at bits. No function counts on the order in which constants are
+ * added, or on `x * 0` carrying a NaN: compilers may change both.
+ *
+ * The polynomials of exp, log and the circular and hyperbolic functions are those of the Cephes library, single precision (S. L. Moshier);
+ * that of erf is our own.
+ */
+
+interface Helper {
+  /** Other helpers that it calls. */
+  readonly uses: readonly string[];
+  readonly code: string;
+}
+
+const helper = (code: string, ...uses: readonly string[]): Helper => ({ code: code.trim(), uses });
+
+/** Polynomial in `x`, coefficients from the highest power down to the constant. */
+const horner = (x: string, ...coefficients: readonly string[]): string =>
+  coefficients.slice(1).reduce((sum, c) => `(${sum} * ${x} + ${c})`, coefficients[0]);
+
+const sinPoly = horner("z", "-1.9515295891e-4f", "8.3321608736e-3f", "-1.6666654611e-1f");
+const cosPoly = horner("z", "2.443315711809948e-5f", "-1.388731625493765e-3f", "4.166664568298827e-2f");
+const expPoly = horner(
+  "r",
+  "1.9875691500e-4f",
+  "1.3981999507e-3f",
+  "8.3334519073e-3f",
+  "4.1665795894e-2f",
+  "1.6666665459e-1f",
+  "5.0000001201e-1f",
+);
+const logPoly = horner(
+  "m",
+  "7.0376836292e-2f",
+  "-1.1514610310e-1f",
+  "1.1676998740e-1f",
+  "-1.2420140846e-1f",
+  "1.4249322787e-1f",
+  "-1.6668057665e-1f",
+  "2.0000714765e-1f",
+  "-2.4999993993e-1f",
+  "3.3333331174e-1f",
+);
+
+export const helpers: Readonly<Record<string, Helper>> = {
+  fromBits: helper(`
+fn fromBits(bits: u32) -> f32 { return bitcast<f32>(bits); }`),
+  special: helper(
+    `
+fn notANumber() -> f32 { let bits = 0x7fc00000u; return fromBits(bits); }
+fn infinity() -> f32 { let bits = 0x7f800000u; return fromBits(bits); }`,
+    "fromBits",
+  ),
+  isNaN: helper(`
+fn isNaN(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }`),
+  isFinite: helper(`
+fn isFinite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u; }`),
+  maximum: helper(
+    `
+fn maximum(a: f32, b: f32) -> f32 { return select(b, a, a > b || isNaN(a)); }`,
+    "isNaN",
+  ),
+  minimum: helper(
+    `
+fn minimum(a: f32, b: f32) -> f32 { return select(b, a, a < b || isNaN(a)); }`,
+    "isNaN",
+  ),
+  signOf: helper(`
+fn signOf(x: f32) -> f32 { return select(select(0.0f, -1.0f, x < 0.0f), 1.0f, x > 0.0f); }`),
+  withSign: helper(`
+fn withSign(x: f32, s: f32) -> f32 { return bitcast<f32>((bitcast<u32>(x) & 0x7fffffffu) | (bitcast<u32>(s) & 0x80000000u)); }`),
+  negated: helper(`
+fn negated(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ 0x80000000u); }`),
+  /** A product with a zero that the compiler can see, which it would take for 0 whatever the other factor. */
+  timesZero: helper(
+    `
+fn timesZero(x: f32) -> f32 { return select(notANumber(), 0.0f, isFinite(x)); }`,
+    "special",
+    "isFinite",
+  ),
+  /** To int32: toward zero, saturating, 0 for NaN. */
+  truncateToInt: helper(
+    `
+fn truncateToInt(x: f32) -> i32 {
+  if (isNaN(x)) { return 0; }
+  if (x >= 2147483648.0f) { return 2147483647; }
+  if (x <= -2147483648.0f) { return -2147483648; }
+  return i32(x);
+}`,
+    "isNaN",
+  ),
+  floorDivide: helper(`
+fn floorDivide(a: i32, b: i32) -> i32 {
+  if (b == 0) { return 0; }
+  let q = a / b;
+  let r = a - q * b;
+  return select(q, q - 1, r != 0 && ((r < 0) != (b < 0)));
+}`),
+  floorModulo: helper(`
+fn floorModulo(a: i32, b: i32) -> i32 {
+  if (b == 0) { return 0; }
+  let r = a - (a / b) * b;
+  return select(r, r + b, r != 0 && ((r < 0) != (b < 0)));
+}`),
+  /** First word of Threefry-2x32 with 20 rounds. */
+  threefry: helper(`
+fn threefry(key0: i32, key1: i32, counter0: i32, counter1: i32) -> i32 {
+  var keys = array<u32, 3>(bitcast<u32>(key0), bitcast<u32>(key1), 0u);
+  keys[2] = keys[0] ^ keys[1] ^ 0x1bd11bdau;
+  var rotations = array<u32, 8>(13u, 15u, 26u, 6u, 17u, 29u, 16u, 24u);
+  var x = bitcast<u32>(counter0) + keys[0];
+  var y = bitcast<u32>(counter1) + keys[1];
+  for (var round = 0u; round < 20u; round++) {
+    let r = rotations[round & 7u];
+    x += y;
+    y = ((y << r) | (y >> (32u - r))) ^ x;
+    if ((round & 3u) == 3u) {
+      let step = (round + 1u) / 4u;
+      x += keys[step % 3u];
+      y += keys[(step + 1u) % 3u] + step;
+    }
+  }
+  return bitcast<i32>(x);
+}`),
+  /** x · 2^n for |n| ≤ 252, in two steps as 2^n itself may not be a float. */
+  scaled: helper(`
+fn scaled(x: f32, n: i32) -> f32 {
+  let half = n / 2;
+  return x * bitcast<f32>(u32(half + 127) << 23u) * bitcast<f32>(u32(n - half + 127) << 23u);
+}`),
+  /** e^r − 1 for |r| ≤ 0.35. */
+  expm1Near: helper(`
+fn expm1Near(r: f32) -> f32 { return ${expPoly} * (r * r) + r; }`),
+  expOf: helper(
+    `
+fn expOf(x: f32) -> f32 {
+  if (isNaN(x)) { return x; }
+  if (x > 88.72284f) { return infinity(); }
+  if (x < -104.0f) { return 0.0f; }
+  let n = round(x * 1.44269504088896341f);
+  let r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  return scaled(1.0f + expm1Near(r), i32(n));
+}`,
+    "isNaN",
+    "special",
+    "scaled",
+    "expm1Near",
+  ),
+  expm1Of: helper(
+    `
+fn expm1Of(x: f32) -> f32 {
+  if (abs(x) < 0.34657359f) { return expm1Near(x); }
+  return expOf(x) - 1.0f;
+}`,
+    "expOf",
+    "expm1Near",
+  ),
+  /** log(1 + m) for m from √½ − 1 to √2 − 1. */
+  log1pNear: helper(`
+fn log1pNear(m: f32) -> f32 {
+  let z = m * m;
+  return m - (0.5f * z - ${logPoly} * (m * z));
+}`),
+  /** A positive finite number as (1 + m) · 2^e with 1 + m from √½ to √2. */
+  Parts: helper(`
+struct Parts { m: f32, e: f32 }
+fn partsOf(x: f32) -> Parts {
+  var bits = bitcast<u32>(x);
+  var e = -126;
+  if (bits < 0x00800000u) { // subnormal: the bits are a whole number of 2^-149
+    bits = bitcast<u32>(f32(bits));
+    e = -275;
+  }
+  e += i32(bits >> 23u);
+  var mantissa = bitcast<f32>((bits & 0x007fffffu) | 0x3f000000u);
+  if (mantissa < 0.70710678f) {
+    e -= 1;
+    mantissa = mantissa + mantissa;
+  }
+  return Parts(mantissa - 1.0f, f32(e));
+}`),
+  logOf: helper(
+    `
+fn logOf(x: f32) -> f32 {
+  let bits = bitcast<u32>(x);
+  if ((bits & 0x7fffffffu) == 0u) { return negated(infinity()); }
+  if (bits >= 0x7f800000u) { return select(notANumber(), x, bits == 0x7f800000u); }
+  let parts = partsOf(x);
+  return (log1pNear(parts.m) + parts.e * -2.12194440e-4f) + parts.e * 0.693359375f;
+}`,
+    "special",
+    "negated",
+    "Parts",
+    "log1pNear",
+  ),
+  log1pOf: helper(
+    `
+fn log1pOf(x: f32) -> f32 {
+  if (x > -0.29f && x < 0.41f) { return log1pNear(x); }
+  return logOf(1.0f + x);
+}`,
+    "logOf",
+    "log1pNear",
+  ),
+  Quadrant: helper(
+    `
+struct Reduced { r: f32, quadrant: i32 }
+fn mulHigh(a: u32, b: u32) -> u32 {
+  let al = a & 0xffffu;
+  let ah = a >> 16u;
+  let bl = b & 0xffffu;
+  let bh = b >> 16u;
+  let low = al * bl;
+  let middle = ah * bl + (low >> 16u);
+  let cross = al * bh + (middle & 0xffffu);
+  return ah * bh + (middle >> 16u) + (cross >> 16u);
+}
+// x as quadrant · π/2 + r with |r| ≤ π/4, for finite x. Small numbers subtract π/2 in three parts, large ones multiply by the bits of 2/π.
+fn reduced(x: f32) -> Reduced {
+  if (abs(x) < 4000.0f) {
+    let n = round(x * 0.63661977f);
+    let r = ((x - n * 1.5703125f) - n * 4.837512969970703125e-4f) - n * 7.54978995489188e-8f;
+    return Reduced(r, i32(n));
+  }
+  var table = array<u32, 7>(0x00000000u, 0x28be60dbu, 0x9391054au, 0x7f09d5f4u, 0x7d4d3770u, 0x36d8a566u, 0x4f10e410u);
+  let bits = bitcast<u32>(x);
+  let mantissa = ((bits & 0x007fffffu) | 0x00800000u) << 8u;
+  let e = ((bits >> 23u) & 0xffu) - 126u;
+  let i = e >> 5u;
+  let s = e & 31u;
+  var high = table[i];
+  var middle = table[i + 1u];
+  var low = table[i + 2u];
+  if (s != 0u) {
+    high = (high << s) | (middle >> (32u - s));
+    middle = (middle << s) | (low >> (32u - s));
+    low = (low << s) | (table[i + 3u] >> (32u - s));
+  }
+  // The product modulo 4, as a fixed-point number of 2 + 62 bits.
+  var p0 = mantissa * middle;
+  let carry = mulHigh(mantissa, low);
+  p0 += carry;
+  var p1 = mantissa * high + mulHigh(mantissa, middle) + select(0u, 1u, p0 < carry);
+  var quadrant = i32(p1 >> 30u);
+  p1 = p1 & 0x3fffffffu;
+  var negative = false;
+  if ((p1 & 0x20000000u) != 0u) {
+    quadrant += 1;
+    negative = true;
+    p1 = 0x40000000u - p1;
+    if (p0 != 0u) { p1 -= 1u; }
+    p0 = ~p0 + 1u;
+  }
+  var r = (f32(p1) * 4294967296.0f + f32(p0)) * 3.4061215800e-19f;
+  if (negative) { r = -r; }
+  if (x < 0.0f) { return Reduced(-r, -quadrant); }
+  return Reduced(r, quadrant);
+}
+fn sinNear(x: f32) -> f32 {
+  let z = x * x;
+  return ${sinPoly} * (z * x) + x;
+}
+fn cosNear(x: f32) -> f32 {
+  let z = x * x;
+  return 1.0f - (0.5f * z - ${cosPoly} * (z * z));
+}`,
+  ),
+  sinOf: helper(
+    `
+fn sinOf(x: f32) -> f32 {
+  if (!isFinite(x)) { return notANumber(); }
+  let a = reduced(x);
+  var y = sinNear(a.r);
+  if ((a.quadrant & 1) != 0) { y = cosNear(a.r); }
+  return select(y, -y, (a.quadrant & 2) != 0);
+}`,
+    "isFinite",
+    "special",
+    "Quadrant",
+  ),
+  cosOf: helper(
+    `
+fn cosOf(x: f32) -> f32 {
+  if (!isFinite(x)) { return notANumber(); }
+  let a = reduced(x);
+  var y = cosNear(a.r);
+  if ((a.quadrant & 1) != 0) { y = sinNear(a.r); }
+  return select(y, -y, ((a.quadrant + 1) & 2) != 0);
+}`,
+    "isFinite",
+    "special",
+    "Quadrant",
+  ),
+  tanOf: helper(
+    `
+fn tanOf(x: f32) -> f32 {
+  if (!isFinite(x)) { return notANumber(); }
+  let a = reduced(x);
+  let s = sinNear(a.r);
+  let c = cosNear(a.r);
+  if ((a.quadrant & 1) != 0) { return -c / s; }
+  return s / c;
+}`,
+    "isFinite",
+    "special",
+    "Quadrant",
+  ),
+  asinNear: helper(`
+fn asinNear(x: f32) -> f32 {
+  let z = x * x;
+  return ${horner("z", "4.2163199048e-2f", "2.4181311049e-2f", "4.5470025998e-2f", "7.4953002686e-2f", "1.6666752422e-1f")} * (z * x) + x;
+}`),
+  asinOf: helper(
+    `
+fn asinOf(x: f32) -> f32 {
+  let a = abs(x);
+  if (!(a <= 1.0f)) { return notANumber(); }
+  if (a <= 0.5f) { return asinNear(x); }
+  return withSign(1.57079633f - 2.0f * asinNear(sqrt(0.5f * (1.0f - a))), x);
+}`,
+    "special",
+    "asinNear",
+    "withSign",
+  ),
+  acosOf: helper(
+    `
+fn acosOf(x: f32) -> f32 {
+  let a = abs(x);
+  if (!(a <= 1.0f)) { return notANumber(); }
+  if (a <= 0.5f) { return 1.57079633f - asinNear(x); }
+  let y = 2.0f * asinNear(sqrt(0.5f * (1.0f - a)));
+  return select(y, 3.14159265f - y, x < 0.0f);
+}`,
+    "special",
+    "asinNear",
+  ),
+  atanOf: helper(
+    `
+fn atanOf(x: f32) -> f32 {
+  if (isNaN(x)) { return x; }
+  var a = abs(x);
+  var base = 0.0f;
+  if (a > 2.41421356f) {
+    base = 1.57079633f;
+    a = -1.0f / a;
+  } else if (a > 0.41421356f) {
+    base = 0.785398163f;
+    a = (a - 1.0f) / (a + 1.0f);
+  }
+  let z = a * a;
+  let y = ${horner("z", "8.05374449538e-2f", "-1.38776856032e-1f", "1.99777106478e-1f", "-3.33329491539e-1f")} * (z * a) + a;
+  return withSign(base + y, x);
+}`,
+    "isNaN",
+    "withSign",
+  ),
+  sinhOf: helper(
+    `
+fn sinhOf(x: f32) -> f32 {
+  let a = abs(x);
+  if (a < 1.0f) {
+    let z = x * x;
+    return ${horner("z", "2.03721912945e-4f", "8.33028376239e-3f", "1.66667160211e-1f")} * (z * x) + x;
+  }
+  if (a > 88.0f) {
+    let w = expOf(0.5f * a);
+    return withSign((0.5f * w) * w, x);
+  }
+  let w = expOf(a);
+  return select(withSign(0.5f * w - 0.5f / w, x), x, isNaN(x));
+}`,
+    "expOf",
+    "withSign",
+    "isNaN",
+  ),
+  coshOf: helper(
+    `
+fn coshOf(x: f32) -> f32 {
+  let a = abs(x);
+  if (a > 88.0f) {
+    let w = expOf(0.5f * a);
+    return (0.5f * w) * w;
+  }
+  let w = expOf(a);
+  return 0.5f * w + 0.5f / w;
+}`,
+    "expOf",
+  ),
+  tanhOf: helper(
+    `
+fn tanhOf(x: f32) -> f32 {
+  let a = abs(x);
+  if (a < 0.625f) {
+    let z = x * x;
+    return ${horner("z", "-5.70498872745e-3f", "2.06390887954e-2f", "-5.37397155531e-2f", "1.33314422036e-1f", "-3.33332819422e-1f")} * (z * x) + x;
+  }
+  if (isNaN(x)) { return x; }
+  if (a > 9.1f) { return withSign(1.0f, x); }
+  return withSign(1.0f - 2.0f / (expOf(2.0f * a) + 1.0f), x);
+}`,
+    "isNaN",
+    "expOf",
+    "withSign",
+  ),
+  erfOf: helper(
+    `
+fn erfOf(x: f32) -> f32 {
+  let t = abs(x);
+  if (t < 0.93f) {
+    let z = x * x;
+    return ${horner("z", "8.292817801702768e-5f", "-8.124891319312155e-4f", "5.199517589062452e-3f", "-2.6858817785978317e-2f", "1.1283686012029648e-1f", "-3.7612631916999817e-1f", "1.28379167e-1f")} * x + x;
+  }
+  if (isNaN(x)) { return x; }
+  if (t > 4.0f) { return withSign(1.0f, x); }
+  let y = ${horner("t", "-2.0908653823425993e-5f", "4.324463661760092e-4f", "-4.1619050316512585e-3f", "2.5096770375967026e-2f", "-1.0824708640575409e-1f", "-6.333752274513245e-1f", "-1.1295017004013062f", "1.7206616757903248e-4f")};
+  return withSign(1.0f - expOf(y), x);
+}`,
+    "isNaN",
+    "expOf",
+    "withSign",
+  ),
+  /** As IEEE's. The exponent of the result is added up from exact parts, so that large powers keep their accuracy. */
+  powOf: helper(
+    `
+fn powOf(a: f32, b: f32) -> f32 {
+  if (b == 0.0f || a == 1.0f) { return 1.0f; }
+  if (isNaN(a) || isNaN(b)) { return notANumber(); }
+  let size = abs(b);
+  let whole = size >= 16777216.0f || floor(b) == b;
+  let odd = size < 16777216.0f && whole && (i32(b) & 1) != 0;
+  let negative = (bitcast<u32>(a) >> 31u) != 0u;
+  let base = abs(a);
+  var y = 0.0f;
+  if (!isFinite(b)) {
+    if (base == 1.0f) { return 1.0f; }
+    y = select(0.0f, infinity(), (base > 1.0f) == (b > 0.0f));
+  } else if (base == 0.0f || !isFinite(base)) {
+    y = select(0.0f, infinity(), (base == 0.0f) == (b < 0.0f));
+  } else {
+    if (negative && !whole) { return notANumber(); }
+    let parts = partsOf(base);
+    let high = bitcast<f32>(bitcast<u32>(b) & 0xfffff000u);
+    let first = high * parts.e;
+    let rest = (b - high) * parts.e + b * (log1pNear(parts.m) * 1.44269504088896341f);
+    let sum = first + rest;
+    if (sum > 129.0f) {
+      y = infinity();
+    } else if (sum >= -151.0f) {
+      let n = round(first);
+      let remainder = (first - n) + rest;
+      let k = round(remainder);
+      y = scaled(1.0f + expm1Near((remainder - k) * 0.693147180559945f), i32(n) + i32(k));
+    }
+  }
+  return select(y, negated(y), negative && odd);
+}`,
+    "isNaN",
+    "isFinite",
+    "special",
+    "Parts",
+    "log1pNear",
+    "expm1Near",
+    "scaled",
+    "negated",
+  ),
+};
+
+/** The text of these helpers and of all that they call, each once, callees first. */
+export function libraryOf(names: Iterable<string>): string {
+  const seen = new Set<string>();
+  const text: string[] = [];
+  const visit = (name: string): void => {
+    if (seen.has(name)) return;
+    seen.add(name);
+    const { uses, code } = helpers[name];
+    for (const used of uses) visit(used);
+    text.push(code);
+  };
+  for (const name of names) visit(name);
+  return text.join("\n");
+}

@@ -1,0 +1,61 @@
+/** How long each launch of a run took: by the device's own clock where it has one, else by the arrival of each launch's end. */
+import { usage } from "./adapter.js";
+import type { Staging } from "./staging.js";
+
+/** Encodes one launch into a pass. */
+export type Encode = (pass: GPUComputePassEncoder) => void;
+
+/** A query set holds no more by the specification. */
+const maxQueries = 4096;
+
+/** Milliseconds of each launch. Everything is submitted at once; the promise is for the times. */
+export function runTimed(device: GPUDevice, staging: Staging, launches: readonly Encode[]): Promise<number[]> {
+  return device.features.has("timestamp-query") ? byTimestamps(device, staging, launches) : byArrival(device, launches);
+}
+
+async function byTimestamps(device: GPUDevice, staging: Staging, launches: readonly Encode[]): Promise<number[]> {
+  const parts: Promise<number[]>[] = [];
+  for (let from = 0; from < launches.length; from += maxQueries / 2) {
+    parts.push(timestamps(device, staging, launches.slice(from, from + maxQueries / 2)));
+  }
+  return (await Promise.all(parts)).flat();
+}
+
+async function timestamps(device: GPUDevice, staging: Staging, launches: readonly Encode[]): Promise<number[]> {
+  const count = 2 * launches.length;
+  const querySet = device.createQuerySet({ type: "timestamp", count });
+  const results = device.createBuffer({ size: 8 * count, usage: usage.queryResolve | usage.copySource });
+  const encoder = device.createCommandEncoder();
+  launches.forEach((encode, i) => {
+    // Timestamps belong to passes.
+    const timestampWrites = { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 };
+    const pass = encoder.beginComputePass({ timestampWrites });
+    encode(pass);
+    pass.end();
+  });
+  encoder.resolveQuerySet(querySet, 0, count, results, 0);
+  device.queue.submit([encoder.finish()]);
+  try {
+    const nanoseconds = new BigUint64Array(await staging.read(results, 8 * count));
+    return launches.map((_, i) => Math.max(0, Number(nanoseconds[2 * i + 1] - nanoseconds[2 * i]) / 1e6));
+  } finally {
+    querySet.destroy();
+    results.destroy();
+  }
+}
+
+async function byArrival(device: GPUDevice, launches: readonly Encode[]): Promise<number[]> {
+  let before: Promise<number> = device.queue.onSubmittedWorkDone().then(() => performance.now());
+  const times = launches.map((encode) => {
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    encode(pass);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+    const end = device.queue.onSubmittedWorkDone().then(() => performance.now());
+    const time = Promise.all([before, end]).then(([from, to]) => Math.max(0, to - from));
+    before = end;
+    return time;
+  });
+  return Promise.all(times);
+}
