@@ -20,7 +20,7 @@ const maxSums = 8;
 /** Nodes of a tiled body: V8 does not optimise functions without limit. */
 const maxNodes = 1500;
 /** So many nodes must halve the cycles to be worth their compilation. */
-const wieldyNodes = 4000;
+const wieldyNodes = 2000;
 /** Smaller kernels are not worth the longer code. */
 const minWork = 1 << 14;
 /** Strides and sizes of the first-level cache, in float32. */

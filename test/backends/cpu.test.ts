@@ -3,5 +3,4 @@ import { runBackendTests } from "../../backends/conformance.js";
 import { createCpuBackend } from "../../backends/cpu/index.js";
 
 runBackendTests({ name: "cpu", create: () => createCpuBackend(), skip: [] }, vitest);
-runBackendTests({ name: "cpu, everything tiled", create: () => createCpuBackend({ tileFrom: 1 }), skip: [] }, vitest);
 runBackendTests({ name: "cpu, interpreting", create: () => createCpuBackend({ interpret: true }), skip: [] }, vitest);
