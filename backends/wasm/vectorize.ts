@@ -8,7 +8,7 @@ import type { DType } from "../../engine/dtype.js";
 import { affine } from "../../engine/kernel/affine.js";
 import type { Axis, Combine, Expr, LoadExpr, Stage, Store } from "../../engine/kernel/ir.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
-import { type ClampedStage, clampStage } from "../loops/clamp.js";
+import { type ClampedStage, clampStage, type Loop } from "../loops/clamp.js";
 import { type Nest, storeExprs } from "../loops/nest.js";
 import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
 import { isExpensive } from "./scalar.js";
@@ -227,7 +227,17 @@ class Builder {
     const clamped = clampStage(this.pool, { ...stage, body }, onLanes);
     const before = loadsOf([body]);
     for (const load of loadsOf([clamped.body])) if (!before.has(load)) this.weakened.add(load);
-    return this.add({ ...clamped, loops: clamped.loops.filter(({ axis }) => axis.size !== 1), kind: "reduction", partial });
+    // A loop of one step goes, but what has to hold before it is entered stays, for the next loop or for the body.
+    const { pool } = this;
+    const loops: Loop[] = [];
+    let required = pool.bool(true);
+    for (const loop of clamped.loops) {
+      required = pool.and(required, loop.condition);
+      if (loop.axis.size === 1) continue;
+      loops.push({ ...loop, condition: required });
+      required = pool.bool(true);
+    }
+    return this.add({ ...clamped, loops, condition: pool.and(required, clamped.condition), kind: "reduction", partial });
   }
 
   private readonly splits = new Map<
