@@ -1,7 +1,7 @@
 /** Runs plans in order on one backend. Where everything is compiled and no host call waits, a plan is posted at once. */
 import type { Backend, BufferHandle, Executable, Launch, LaunchTime } from "../../backends/backend.js";
 import { debugLevel, debugLog } from "../debug.js";
-import type { TypedArray } from "../dtype.js";
+import { hostArray, type TypedArray } from "../dtype.js";
 import { InternalError } from "../errors.js";
 import type { Kernel } from "../kernel/ir.js";
 import { printKernel } from "../kernel/print.js";
@@ -199,7 +199,12 @@ export class Executor {
 
   private async call(step: HostStep, slots: readonly BufferHandle[], fn: HostFunction): Promise<void> {
     const length = (shape: readonly number[]): number => shape.reduce((n, size) => n * size, 1);
-    const inputs = await Promise.all(step.inputs.map((input) => this.backend.download(slots[input.slot], length(input.shape))));
+    // What has no elements has no buffer.
+    const inputs = await Promise.all(
+      step.inputs.map(({ slot, shape, dtype }) =>
+        length(shape) === 0 ? hostArray(dtype, 0) : this.backend.download(slots[slot], length(shape)),
+      ),
+    );
     const results = await fn(inputs);
     for (const output of step.outputs) {
       const data = results[output.output];
