@@ -70,16 +70,16 @@ describe("mnist", () => {
     expect(train.length).toBe(60_000);
     const image = new Float32Array(28 * 28);
     let [sum, squares] = [0, 0];
-    for (let i = 0; i < train.length; i += 5) {
+    for (let i = 0; i < train.length; i++) {
       train.read(i, image, 0);
       for (const value of image) {
         sum += value;
         squares += value * value;
       }
     }
-    const count = (train.length / 5) * image.length;
-    expect(Math.abs(sum / count)).toBeLessThan(0.02);
-    expect(Math.sqrt(squares / count)).toBeCloseTo(1, 1);
+    const count = train.length * image.length;
+    expect(Math.abs(sum / count)).toBeLessThan(1e-3);
+    expect(Math.sqrt(squares / count)).toBeCloseTo(1, 3);
   });
 
   it("finds gzipped files where other tools leave them", () => {
