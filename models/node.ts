@@ -51,13 +51,15 @@ export const isPth = (bytes: Uint8Array): boolean => isZip(bytes) || (bytes[0] =
  */
 export function readWeights(path: string, { at }: { readonly at?: string } = {}): WeightsFile {
   const bytes = readBytes(path);
+  if (bytes.length === 0) throw new OpError("readWeights", `${path} is empty`);
+  const pth = isPth(bytes);
+  if (!pth && at !== undefined)
+    throw new OpError("readWeights", `${path} is a safetensors file, which holds one state; there is no ${at} in it`);
   try {
-    if (bytes.length === 0) throw new OpError("readWeights", "the file is empty");
-    if (isPth(bytes)) return { tensors: pthState(readPth(bytes), { at }), format: "pth", metadata: new Map() };
-    if (at !== undefined) throw new OpError("readWeights", `a safetensors file holds one state; there is no ${at} in it`);
+    if (pth) return { tensors: pthState(readPth(bytes), { at }), format: "pth", metadata: new Map() };
     return { ...readSafetensors(bytes), format: "safetensors" };
   } catch (error) {
     const why = error instanceof OpError ? error.message.replace(`${error.op}: `, "") : (error as Error).message;
-    throw new OpError("readWeights", `${path}: ${why}`, { cause: error });
+    throw new OpError("readWeights", `${path}${pth ? "" : " is not a whole safetensors file"}: ${why}`, { cause: error });
   }
 }

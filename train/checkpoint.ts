@@ -1,10 +1,11 @@
 /** Checkpoints: safetensors files, written so that a file of this name is always whole. */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { OpError } from "../engine/errors.js";
 import type { Tensor } from "../engine/tensor.js";
+import { readWeights } from "../models/node.js";
 import { storeState } from "../models/state.js";
-import { readSafetensors, type StoredTensor, writeSafetensors } from "../models/weights/safetensors.js";
+import { type StoredTensor, writeSafetensors } from "../models/weights/safetensors.js";
 
 /** What a model file says about its model, under the metadata key `crabro`. */
 export interface ModelCard {
@@ -75,21 +76,15 @@ export interface TensorsFile {
   readonly value: unknown;
 }
 
-/** Reads a safetensors file. Every failure is an OpError that names the file. */
+/** Reads a file of weights, safetensors or PyTorch's. Every failure is an OpError that names the file. */
 export function readTensors(path: string, key: string): TensorsFile {
-  let bytes: Uint8Array;
   try {
-    bytes = readFileSync(path);
-  } catch (error) {
-    throw new OpError("checkpoint", `cannot read ${path}: ${(error as Error).message}`, { cause: error });
-  }
-  try {
-    const { tensors, metadata } = readSafetensors(bytes);
+    const { tensors, metadata } = readWeights(path);
     const text = metadata.get(key);
     return { tensors, value: text === undefined ? null : JSON.parse(text) };
   } catch (error) {
-    const why = error instanceof OpError ? error.message.replace(`${error.op}: `, "") : (error as Error).message;
-    throw new OpError("checkpoint", `${path} is not a whole safetensors file: ${why}`, { cause: error });
+    const why = error instanceof OpError ? error.message.replace(`${error.op}: `, "") : `${path}: ${(error as Error).message}`;
+    throw new OpError("checkpoint", why, { cause: error });
   }
 }
 

@@ -16,7 +16,7 @@ export interface TokenLabelLossOptions {
   readonly denseWeight?: number;
   /** Weight of the images' loss. Default 1. */
   readonly clsWeight?: number;
-  /** Mixes the ground truth into the image label: half and half, the label 0.9 where they disagree. Default false. */
+  /** Mixes the ground truth into the image label: the label counts half where their classes agree, 0.9 where not. Default false. */
   readonly groundTruth?: boolean;
 }
 

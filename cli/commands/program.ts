@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { debugLevel } from "../../engine/debug.js";
 import { BackendError, OpError } from "../../engine/errors.js";
+import { convertCommand } from "./convert.js";
 import { devicesCommand } from "./devices.js";
 import { evalCommand } from "./eval.js";
 import { explainCommand } from "./explain.js";
@@ -33,7 +34,7 @@ function message(error: unknown): string | null {
 /** Runs the command; returns its exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
   const program = new Command("crabro").description("A tensor engine with autograd, and the networks it trains.").version(version());
-  for (const command of [trainCommand(), evalCommand(), explainCommand(), devicesCommand()]) program.addCommand(command);
+  for (const command of [trainCommand(), evalCommand(), explainCommand(), convertCommand(), devicesCommand()]) program.addCommand(command);
   // Errors are printed below, once, for all of them alike.
   for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ outputError: () => undefined });
   try {

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -65,14 +65,16 @@ describe("npm run conformance", { timeout: 120_000 }, () => {
   });
 
   it("counts what is missing, names it, and exits with 1", async () => {
-    const folder = join(scratch, "files");
-    mkdirSync(folder);
-    writeFileSync(join(folder, "index.json"), JSON.stringify({ "model.pth": { at: "model" }, "bad.safetensors": { refuse: true } }));
-    writeFileSync(join(folder, "bad.safetensors"), "short");
-    const json = join(scratch, "files.json");
+    const folder = join(scratch, "unknown");
+    cpSync(join(fixtures, "models"), folder, { recursive: true });
+    rmSync(join(folder, "manifests"), { recursive: true });
+    const { cases } = JSON.parse(readFileSync(join(folder, "index.json"), "utf8"));
+    const unknown = { id: "capsules", kind: "CapsuleNet", file: "capsules.safetensors", config: {} };
+    writeFileSync(join(folder, "index.json"), JSON.stringify({ cases: [cases[0], unknown] }));
+    const json = join(scratch, "unknown.json");
     const result = await conformance("--cases", folder, "--json", json);
     expect(result.code).toBe(1);
-    expect(result.stdout).toMatch(/missing:\n {2}file \.pth: crabro has no reader of \.pth files \(1 case\)/);
+    expect(result.stdout).toMatch(/missing:\n {2}CapsuleNet: models has no CapsuleNet \(1 case\)/);
     expect(JSON.parse(readFileSync(json, "utf8"))).toMatchObject({ total: 2, passed: 1, failed: 0, missing: 1 });
   });
 

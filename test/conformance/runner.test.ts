@@ -11,13 +11,14 @@ import * as crabro from "../../index.js";
 const path = (name: string): string => new URL(`../fixtures/${name}`, import.meta.url).pathname;
 const ops = new Folder(path("ops"));
 const models = new Folder(path("models"));
+const files = new Folder(path("files"));
 let cpu: crabro.Device;
 beforeAll(async () => {
   cpu = await crabro.device("cpu");
   crabro.setDefaultDevice(cpu);
 });
 
-for (const folder of [ops, models]) {
+for (const folder of [ops, models, files]) {
   describe(`${folder.kind} on cpu`, () => {
     const all = tasksOf(folder);
     const name = (task: Task): string => (task.family === "errors" ? "calls that must be refused" : task.op);

@@ -1,0 +1,41 @@
+/** `crabro convert`: parts of checkpoints, dtypes, and what does not fit. */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { convert } from "../../cli/commands/convert.js";
+import "../../index.js";
+import { readWeights } from "../../models/node.js";
+import { toTypedArray } from "../../models/weights/stored.js";
+
+const folder = mkdtempSync(join(tmpdir(), "crabro-convert-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const source = new URL("../fixtures/files/odd_tensors.pth", import.meta.url).pathname;
+const target = join(folder, "out.safetensors");
+
+describe("crabro convert", () => {
+  it("writes what a PyTorch file holds", () => {
+    expect(convert(source, target, {})).toMatch(/^wrote 13 tensors, 0\.0 MB, to .*out\.safetensors$/);
+    const { tensors, metadata } = readWeights(target);
+    expect(metadata.get("format")).toBe("pt");
+    const turned = tensors.get("transposed");
+    expect(turned?.shape).toEqual([6, 4]);
+    expect([...toTypedArray(turned as NonNullable<typeof turned>, "float32")].slice(0, 5)).toEqual([0, 6, 12, 18, 1]);
+  });
+
+  it("changes the dtype of floating tensors alone", () => {
+    convert(source, target, { dtype: "bfloat16" });
+    const { tensors } = readWeights(target);
+    expect([tensors.get("whole")?.dtype, tensors.get("f64")?.dtype, tensors.get("i64")?.dtype]).toEqual(["BF16", "BF16", "I64"]);
+  });
+
+  it("takes a part, and refuses what is not there or does not fit", () => {
+    convert(source, target, { at: "nested" });
+    expect([...readWeights(target).tensors.keys()]).toEqual(["list.0"]);
+    const other = join(folder, "other.safetensors");
+    expect(() => convert(source, other, { at: "model_ema" })).toThrow(/odd_tensors\.pth: there is no model_ema in the file/);
+    expect(() => convert(source, other, { model: "hornet_micro_7x7" })).toThrow(/does not fit hornet_micro_7x7: missing: /);
+    expect(() => convert(source, join(folder, "out.pth"), {})).toThrow("only safetensors files are written");
+    expect(existsSync(other)).toBe(false);
+  });
+});
