@@ -319,10 +319,17 @@ export class Grouper {
       index: (d.kind === "part" ? d.target : d.index).map((e) => this.pool.substitute(e, substitution)),
       inner,
       reduceAxes,
-      expr: this.pool.substitute(expr, substitution),
+      expr: this.within(group, this.pool.substitute(expr, substitution), match.guard),
       guard: match.guard,
       depth,
     });
+  }
+
+  /** The expression of a member that exists at some of the kernel's points only: elsewhere it reads nothing from memory. */
+  private within(group: LoopGroup, expr: Expr, guard: Expr | null): Expr {
+    if (guard === null) return expr;
+    const hosted = new Set(group.members.map((member) => member.definition.value));
+    return this.pool.rewrite(expr, (e) => (e.op === "ref" && !hosted.has(e.value) ? this.pool.guarded(e, guard) : null));
   }
 
   /** Loops of a kernel that run over the same sizes, in place of new ones: backends run loops over the same axes together. */
