@@ -56,6 +56,21 @@ async function findGpu(): Promise<GPU> {
   }
 }
 
+/**
+ * Whether Linux has a Vulkan loader to be found. Without one there is no adapter, and Dawn says so on stderr by itself: too loud for a device
+ * that nobody asked for by name.
+ */
+async function hasVulkanLoader(): Promise<boolean> {
+  if (typeof process === "undefined" || process.platform !== "linux") return true;
+  const module = "node:fs";
+  const { existsSync, readFileSync } = (await import(/* @vite-ignore */ module)) as typeof import("node:fs");
+  const loader = "libvulkan.so.1";
+  const folders = [...(process.env.LD_LIBRARY_PATH ?? "").split(":"), "/lib", "/usr/lib", "/lib64", "/usr/lib64"];
+  if (folders.some((folder) => folder !== "" && existsSync(`${folder}/${loader}`))) return true;
+  const cache = "/etc/ld.so.cache";
+  return existsSync(cache) && readFileSync(cache).includes(loader);
+}
+
 export const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 
 export function isSoftwareAdapter({ info }: GPUAdapter): boolean {
@@ -65,6 +80,7 @@ export function isSoftwareAdapter({ info }: GPUAdapter): boolean {
 
 /** An adapter opens one device, so that each call asks for one of its own. */
 export async function openDevice(options: AdapterOptions): Promise<Opened> {
+  if (options.software === false && !(await hasVulkanLoader())) throw new BackendError(name, "there is no Vulkan loader (libvulkan.so.1)");
   const gpu = await findGpu();
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (adapter === null) {
