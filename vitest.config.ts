@@ -7,6 +7,7 @@ if (process.env.GPU !== "real") Object.assign(process.env, softwareGpuEnvironmen
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    setupFiles: ["test/setup.ts"],
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 300_000,

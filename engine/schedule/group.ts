@@ -235,6 +235,8 @@ export class Grouper {
     const elements = size(d.axes);
     for (const [value, refs] of reads) {
       for (const group of this.readers.get(value) ?? []) {
+        // Whether it can read the group's own values was tried before, and refused.
+        if ([...reads.keys()].some((read) => this.homes.get(read)?.has(group))) continue;
         if (size(group.axes) !== elements || !group.members.every((m) => m.definition.kind === "map" && m.inner.length === 0)) continue;
         const there = group.members.map((m) => refsOf(m.expr).get(value)?.[0]).find((ref) => ref !== undefined);
         if (there === undefined) continue;
