@@ -258,11 +258,14 @@ export class Grouper {
     const others = new Set<Group>();
     for (const value of reads.keys()) for (const home of this.homes.get(value) ?? []) if (home !== group) others.add(home);
     for (const other of others) if (this.dependsOn(other, group)) return "another kernel lies between them";
-    const stores = group.members.length + 1;
+    return this.tooMany(group.members.length + 1, [...(this.needs.get(group) ?? []), ...reads.keys()]);
+  }
+
+  /** Whether a kernel with as many stores and these reads would go beyond what the device binds. */
+  private tooMany(stores: number, reads: readonly number[]): string | null {
     if (stores > this.limits.maxOutputs) return `the device writes at most ${this.limits.maxOutputs} buffers from one kernel`;
-    if (new Set([...(this.needs.get(group) ?? []), ...reads.keys()]).size + stores + 1 > this.limits.maxBuffers) {
+    if (new Set(reads).size + stores + 1 > this.limits.maxBuffers)
       return `the device binds at most ${this.limits.maxBuffers} buffers to one kernel`;
-    }
     return null;
   }
 
@@ -366,10 +369,11 @@ export class Grouper {
     if (this.dependsOn(from, into)) return "one needs the other's finished result";
     const through = [...this.dependencies(into)].filter((g) => g !== from).some((g) => this.dependsOn(g, from));
     if (through) return "another kernel lies between them";
-    const needs = new Set([...(this.needs.get(into) ?? []), ...(this.needs.get(from) ?? [])]);
-    const stores = [...into.members, ...from.members].filter((m) => m.definition.kind !== "reduce").length;
-    if (stores > this.limits.maxOutputs) return `the device writes at most ${this.limits.maxOutputs} buffers from one kernel`;
-    if (needs.size + stores + 1 > this.limits.maxBuffers) return `the device binds at most ${this.limits.maxBuffers} buffers to one kernel`;
+    const crowded = this.tooMany(into.members.length + from.members.length, [
+      ...(this.needs.get(into) ?? []),
+      ...(this.needs.get(from) ?? []),
+    ]);
+    if (crowded !== null) return crowded;
     const back = new Map<Axis, Expr>();
     for (const [axis, target] of other.substitution) {
       const here = match.substitution.get(axis);
