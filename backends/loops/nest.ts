@@ -92,7 +92,7 @@ export const storeExprs = (store: Store): readonly Expr[] =>
 const nestExprs = (nest: Nest): readonly Expr[] => [...nest.stages.map((stage) => stage.body), ...nest.stores.flatMap(storeExprs)];
 
 /** The nest with every expression replaced; axes lists are left to the caller. */
-function mapExprs(nest: Nest, fn: (e: Expr) => Expr): Nest {
+export function mapExprs(nest: Nest, fn: (e: Expr) => Expr): Nest {
   return {
     axes: nest.axes,
     stages: nest.stages.map((stage) => ({ ...stage, body: fn(stage.body) })),

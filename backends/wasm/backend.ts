@@ -180,13 +180,28 @@ class WasmBackend implements Backend {
 
   private load(kernel: LoopKernel, source: string): Run {
     try {
-      const module = new WebAssembly.Module(compileLoops(kernel, this.relaxed, this.constants));
-      const instance = new WebAssembly.Instance(module, { env: { memory: this.heap.memory }, math: imports });
-      return instance.exports.run as Run;
+      const { bytes, scratch } = compileLoops(kernel, this.relaxed, this.constants);
+      const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.heap.memory }, math: imports });
+      const run = instance.exports.run as Run;
+      return scratch.length === 0 ? run : this.withScratch(run, scratch);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new BackendError(name, `${kernel.name} does not compile: ${reason}\n${source}`, { cause });
     }
+  }
+
+  private withScratch(run: Run, lengths: readonly number[]): Run {
+    return (...addresses) => {
+      const blocks: number[] = [];
+      try {
+        for (const length of lengths) blocks.push(this.heap.allocate(4 * length));
+        run(...addresses, ...blocks);
+      } finally {
+        blocks.forEach((address, i) => {
+          this.heap.free(address, 4 * lengths[i]);
+        });
+      }
+    };
   }
 
   private template(kernel: TemplateKernel): { run: Run; source: string } {

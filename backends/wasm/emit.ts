@@ -1,6 +1,6 @@
 /** Kernels as WebAssembly modules: clamped, vectorised and tiled loops, one function for each shape of tile. */
 import { isFloating } from "../../engine/dtype.js";
-import type { Axis, Expr, LoopKernel, Store } from "../../engine/kernel/ir.js";
+import type { Axis, BufferSpec, Expr, LoopKernel, Store } from "../../engine/kernel/ir.js";
 import { axesOf, ExprPool } from "../../engine/kernel/simplify.js";
 import type { Loop } from "../loops/clamp.js";
 import { Importer, mergeAxes, type Nest, storeExprs } from "../loops/nest.js";
@@ -8,33 +8,50 @@ import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
 import { type Code, call, get, i32, Locals, ModuleWriter, type ValueType } from "./binary.js";
 import { Writer } from "./expressions.js";
 import { type ConstantTable, type ImportName, importsFor, Library } from "./math.js";
+import { packNest } from "./pack.js";
 import { tileNest } from "./tile.js";
 import { type Reduction, type VectorNest, type VectorStage, vectorize } from "./vectorize.js";
 
 /** Terms that are added to one sum before it goes into the next: rounding errors of long float sums stay small. */
 const block = 512;
 
-/** Of the module's bytes; it imports `env.memory` and exports `run`, which takes the buffers' addresses. */
-export function compileLoops(kernel: LoopKernel, relaxed: boolean, constants: ConstantTable): Uint8Array<ArrayBuffer> {
+export interface LoopModule {
+  /** The module imports `env.memory` and exports `run`, which takes the addresses of the buffers and then of the scratch arrays. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Elements of arrays of float32 that it needs while it runs. */
+  readonly scratch: readonly number[];
+}
+
+export function compileLoops(kernel: LoopKernel, relaxed: boolean, constants: ConstantTable): LoopModule {
   const pool = new ExprPool();
   const nest = new Importer(pool).nest(kernel);
   const module = new ModuleWriter();
   const library = new Library(module, importsOf(nest), relaxed, constants);
-  const parameters = kernel.buffers.map((): ValueType => i32);
-  const parts = nest.axes.some((axis) => axis.size === 0) ? [] : nestsOf(pool, nest);
+  const { parts, scratch } = nest.axes.some((axis) => axis.size === 0)
+    ? { parts: [], scratch: [] }
+    : nestsOf(pool, nest, kernel.buffers.length);
+  const buffers: readonly BufferSpec[] = [
+    ...kernel.buffers,
+    ...scratch.map((length): BufferSpec => ({ dtype: "float32", length, access: "readwrite" })),
+  ];
+  const parameters = buffers.map((): ValueType => i32);
   const functions = parts.map((part) => {
     const locals = new Locals(parameters.length);
-    const writer = new Writer(pool, kernel.buffers, part.weakened, part.lanes, locals, library);
+    const writer = new Writer(pool, buffers, part.weakened, part.lanes, locals, library);
     emitNest(writer, part);
     return module.addFunction(parameters, [], locals, writer.finish());
   });
   const all: Code = functions.map((fn) => call(fn, ...parameters.map((_, i) => get(i))));
   module.export(module.addFunction(parameters, [], new Locals(parameters.length), all));
-  return module.finish();
+  return { bytes: module.finish(), scratch };
 }
 
-const nestsOf = (pool: ExprPool, nest: Nest): readonly VectorNest[] =>
-  vectorize(pool, mergeAxes(pool, nest)).flatMap((part) => tileNest(pool, part));
+function nestsOf(pool: ExprPool, nest: Nest, buffers: number): { parts: readonly VectorNest[]; scratch: readonly number[] } {
+  const merged = mergeAxes(pool, nest);
+  const packed = packNest(pool, merged, buffers);
+  const parts = (packed?.nests ?? [merged]).flatMap((each) => vectorize(pool, each).flatMap((part) => tileNest(pool, part)));
+  return { parts, scratch: packed?.scratch ?? [] };
+}
 
 function importsOf(nest: Nest): ReadonlySet<ImportName> {
   const used = new Set<ImportName>();

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Backend } from "../../backends/backend.js";
 import { runBackendTests } from "../../backends/conformance.js";
 import { checkRandomKernel } from "../../backends/conformance-fuzz.js";
-import { Builder, runOn } from "../../backends/conformance-kit.js";
+import { Builder, randomData, runOn } from "../../backends/conformance-kit.js";
 import { createWasmBackend } from "../../backends/wasm/index.js";
 import { Heap, sizeClass } from "../../backends/wasm/memory.js";
 import type { ScalarFn } from "../../engine/kernel/ir.js";
@@ -30,6 +30,42 @@ describe("wasm", () => {
     backend.free(backend.allocate("float32", 200_000));
     backend.destroy();
   });
+});
+
+describe("large contractions", () => {
+  const shapes: readonly [string, number, number, number, boolean, boolean][] = [
+    ["plain", 132, 136, 128, false, false],
+    ["with a transposed first operand", 132, 136, 128, true, false],
+    ["with a transposed second operand", 131, 136, 128, false, true],
+    ["in blocks of rows", 192, 16, 1024, false, false],
+    ["in blocks of rows, both transposed", 192, 16, 1024, true, true],
+    ["that no panel fits", 131, 137, 128, true, true],
+  ];
+  for (const [what, m, n, k, first, second] of shapes) {
+    it(`are right ${what}`, async () => {
+      const backend = await createWasmBackend();
+      const b = new Builder();
+      const [i, j, t] = [b.axis("i", m), b.axis("j", n), b.axis("k", k)];
+      const x = first ? b.read("float32", [t, i], [k, m]) : b.read("float32", [i, t], [m, k]);
+      const y = second ? b.read("float32", [j, t], [n, k]) : b.read("float32", [t, j], [k, n]);
+      b.write([i, j], b.pool.add(b.reduce([t], "add", b.pool.mul(x, y), "matmul"), b.float(0.5)));
+      const kernel = b.kernel("matmul", [i, j]);
+      const data = randomData(kernel);
+      const got = (await runOn(backend, kernel, data))[2];
+      const [ax, ay] = [first ? [1, m] : [k, 1], second ? [k, 1] : [1, n]];
+      let worstError = 0;
+      for (let row = 0; row < m; row++) {
+        for (let column = 0; column < n; column++) {
+          let sum = 0.5;
+          for (let s = 0; s < k; s++) sum += data[0][row * ax[0] + s * ax[1]] * data[1][column * ay[0] + s * ay[1]];
+          worstError = Math.max(worstError, Math.abs(sum - got[row * n + column]));
+        }
+      }
+      // The sum of k terms of size 1/3 in float32, one after the other: about k · 2^-24, and a few times that at worst.
+      expect(worstError).toBeLessThan(k * 1.6e-7);
+      backend.destroy();
+    });
+  }
 });
 
 describe("the heap", () => {
