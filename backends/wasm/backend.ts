@@ -41,7 +41,9 @@ async function hasRelaxed(): Promise<boolean> {
   const bytes = module.finish();
   if (WebAssembly.validate(bytes)) return true;
   try {
-    const v8 = await import("node:v8");
+    // Not a literal, so that no bundler follows it into a page.
+    const builtin = "node:v8";
+    const v8 = (await import(/* @vite-ignore */ builtin)) as typeof import("node:v8");
     v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
   } catch {
     return false;

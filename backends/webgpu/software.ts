@@ -3,7 +3,7 @@
  * The dynamic linker looks at the environment when a process starts, so it must be set in the parent of the process that is to use it.
  * Node only; nothing here is imported by the backend itself.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -13,7 +13,9 @@ const files = ["libvulkan.so.1", "libvk_swiftshader.so", "vk_swiftshader_icd.jso
 
 /** Environment variables with which a child process finds the software adapter. Unpacks it at the first call. */
 export function softwareGpuEnvironment(): Record<string, string> {
-  const folder = unpacked();
+  const folder = unpackChromium("swiftshader", files, (archive, write) => {
+    for (const { name, data } of archive("swiftshader.tar.br")) if (files.includes(name)) write(name, data);
+  });
   const driver = join(folder, "vk_swiftshader_icd.json");
   const { LD_LIBRARY_PATH, XDG_RUNTIME_DIR } = process.env;
   return {
@@ -24,32 +26,55 @@ export function softwareGpuEnvironment(): Record<string, string> {
   };
 }
 
-function unpacked(): string {
+/** What a tar archive of the package holds, or a lone compressed file. */
+type Archive = (file: string) => Iterable<{ readonly name: string; readonly data: Buffer }>;
+
+/**
+ * A temporary folder with files out of `@sparticuz/chromium`, filled by `unpack` unless it holds the `wanted` ones already. Throws where the
+ * package is not installed, and on a machine that its programs do not run on.
+ */
+export function unpackChromium(
+  title: string,
+  wanted: readonly string[],
+  unpack: (archive: Archive, write: (name: string, data: Buffer) => void) => void,
+): string {
   if (process.platform !== "linux" || process.arch !== "x64") {
-    throw new Error(`the software GPU is a Linux library for x64; this is ${process.platform} on ${process.arch}`);
+    throw new Error(`@sparticuz/chromium holds programs for Linux on x64; this is ${process.platform} on ${process.arch}`);
   }
-  const main = createRequire(import.meta.url).resolve("@sparticuz/chromium");
-  let root = dirname(main);
-  while (!existsSync(join(root, "package.json"))) root = dirname(root);
+  const root = chromiumPackage();
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+  const folder = join(tmpdir(), `crabro-${title}-${version}-${process.getuid?.() ?? 0}`);
+  const isWhole = (): boolean => wanted.every((file) => existsSync(join(folder, file)));
+  if (isWhole()) return folder;
+  // Under another name first: several processes may do this at once.
+  const draft = mkdtempSync(`${folder}-`);
+  unpack(
+    (file) => {
+      const data = brotliDecompressSync(readFileSync(join(root, "bin", file)));
+      return file.endsWith(".tar.br") ? entriesOf(data) : [{ name: file.replace(/\.br$/, ""), data }];
+    },
+    (name, data) => {
+      mkdirSync(dirname(join(draft, name)), { recursive: true });
+      writeFileSync(join(draft, name), data, { mode: 0o755 });
+    },
+  );
+  chmodSync(draft, 0o755);
+  try {
+    renameSync(draft, folder);
+  } catch (error) {
+    rmSync(draft, { recursive: true, force: true });
+    if (!isWhole()) throw error;
+  }
+  return folder;
+}
+
+function chromiumPackage(): string {
+  let root = dirname(createRequire(import.meta.url).resolve("@sparticuz/chromium"));
   while (!existsSync(join(root, "bin", "swiftshader.tar.br"))) {
     if (root === dirname(root)) throw new Error("@sparticuz/chromium has no swiftshader.tar.br");
     root = dirname(root);
   }
-  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
-  const folder = join(tmpdir(), `crabro-swiftshader-${version}-${process.getuid?.() ?? 0}`);
-  if (files.every((file) => existsSync(join(folder, file)))) return folder;
-  // Under another name first: several processes may do this at once.
-  const draft = mkdtempSync(`${folder}-`);
-  const archive = brotliDecompressSync(readFileSync(join(root, "bin", "swiftshader.tar.br")));
-  for (const { name, data } of entriesOf(archive)) if (files.includes(name)) writeFileSync(join(draft, name), data, { mode: 0o755 });
-  try {
-    mkdirSync(dirname(folder), { recursive: true });
-    renameSync(draft, folder);
-  } catch (error) {
-    rmSync(draft, { recursive: true, force: true });
-    if (!files.every((file) => existsSync(join(folder, file)))) throw error;
-  }
-  return folder;
+  return root;
 }
 
 /** The plain files of a tar archive. */
