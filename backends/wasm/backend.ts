@@ -37,7 +37,7 @@ const maxCached = 4096;
 async function hasRelaxed(): Promise<boolean> {
   const module = new ModuleWriter();
   const sum = floats.relaxedMadd(get(0), get(1), get(2));
-  module.export(module.addFunction([v128, v128, v128], [v128], new Locals(3), sum));
+  module.export("madd", module.addFunction([v128, v128, v128], [v128], new Locals(3), sum));
   const bytes = module.finish();
   if (WebAssembly.validate(bytes)) return true;
   try {
@@ -182,9 +182,13 @@ class WasmBackend implements Backend {
 
   private load(kernel: LoopKernel, source: string): Run {
     try {
-      const { bytes, scratch } = compileLoops(kernel, this.relaxed, this.constants);
+      const { bytes, phases, scratch } = compileLoops(kernel, { relaxed: this.relaxed, shared: false, constants: this.constants });
       const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.heap.memory }, math: imports });
-      const run = instance.exports.run as Run;
+      const run: Run = (...addresses) => {
+        phases.forEach(({ steps }, i) => {
+          (instance.exports[`phase${i}`] as Run)(...addresses, 0, steps);
+        });
+      };
       return scratch.length === 0 ? run : this.withScratch(run, scratch);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);

@@ -276,7 +276,12 @@ export class ModuleWriter {
   private readonly types: Signature[] = [];
   private readonly imports: { readonly name: string; readonly type: number }[] = [];
   private readonly functions: { readonly type: number; readonly bytes: number[] }[] = [];
-  private exported = -1;
+  private readonly exports: { readonly name: string; readonly fn: number }[] = [];
+
+  constructor(
+    /** Whether the memory is shared among threads. */
+    private readonly shared = false,
+  ) {}
 
   private type(signature: Signature): number {
     const key = JSON.stringify(signature);
@@ -296,9 +301,9 @@ export class ModuleWriter {
     return this.imports.length + this.functions.length - 1;
   }
 
-  /** The function that the module gives out, as `run`. */
-  export(fn: number): void {
-    this.exported = fn;
+  /** Gives a function out. */
+  export(name: string, fn: number): void {
+    this.exports.push({ name, fn });
   }
 
   finish(): Uint8Array<ArrayBuffer> {
@@ -320,10 +325,11 @@ export class ModuleWriter {
       1,
       list(this.types.map(({ parameters, results }) => [0x60, ...list(parameters.map((t) => [t])), ...list(results.map((t) => [t]))])),
     );
-    const memory = [...text("env"), ...text("memory"), 0x02, 0x00, 0x00];
+    // Shared memory has to say its maximum: no more than this many pages.
+    const memory = [...text("env"), ...text("memory"), 0x02, ...(this.shared ? [0x03, 0, ...unsigned(65536)] : [0x00, 0])];
     section(2, list([...this.imports.map(({ name, type }) => [...text("math"), ...text(name), 0x00, ...unsigned(type)]), memory]));
     section(3, list(this.functions.map(({ type }) => unsigned(type))));
-    section(7, list(this.exported < 0 ? [] : [[...text("run"), 0x00, ...unsigned(this.exported)]]));
+    section(7, list(this.exports.map(({ name, fn }) => [...text(name), 0x00, ...unsigned(fn)])));
     section(10, list(this.functions.map((fn) => [...unsigned(fn.bytes.length), ...fn.bytes])));
     return new Uint8Array(bytes);
   }

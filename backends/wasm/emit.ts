@@ -1,56 +1,105 @@
 /** Kernels as WebAssembly modules: clamped, vectorised and tiled loops, one function for each shape of tile. */
 import { isFloating } from "../../engine/dtype.js";
-import type { Axis, BufferSpec, Expr, LoopKernel, Store } from "../../engine/kernel/ir.js";
-import { axesOf, ExprPool } from "../../engine/kernel/simplify.js";
+import type { BufferSpec, Expr, LoopKernel, Store } from "../../engine/kernel/ir.js";
+import { ExprPool } from "../../engine/kernel/simplify.js";
 import type { Loop } from "../loops/clamp.js";
 import { Importer, mergeAxes, type Nest, storeExprs } from "../loops/nest.js";
-import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
-import { type Code, call, get, i32, Locals, ModuleWriter, type ValueType } from "./binary.js";
+import { loadsOf, nodesOf } from "../loops/walk.js";
+import { type Code, call, get, i32, int, Locals, ModuleWriter, select, type ValueType, when } from "./binary.js";
 import { Writer } from "./expressions.js";
 import { type ConstantTable, type ImportName, importsFor, Library } from "./math.js";
 import { packNest } from "./pack.js";
+import { type Group, type Steps, stepsOf } from "./steps.js";
 import { tileNest } from "./tile.js";
-import { type Reduction, type VectorNest, type VectorStage, vectorize } from "./vectorize.js";
+import { type Reduction, type VectorNest, vectorize } from "./vectorize.js";
 
 /** Terms that are added to one sum before it goes into the next: rounding errors of long float sums stay small. */
 const block = 512;
 
+/** A part of a kernel that is done before the next one begins. */
+export interface Phase {
+  /**
+   * Steps that can be done in any order and by any thread. The module exports `phase<number>`, which takes the addresses of the buffers, then of
+   * the scratch arrays, then the first step and the one after the last; at least one.
+   */
+  readonly steps: number;
+  /** Cycles that all of them take, roughly. */
+  readonly work: number;
+}
+
 export interface LoopModule {
-  /** The module imports `env.memory` and exports `run`, which takes the addresses of the buffers and then of the scratch arrays. */
+  /** The module imports `env.memory`. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Elements of arrays of float32 that it needs while it runs. */
+  /** None where there is nothing to do. */
+  readonly phases: readonly Phase[];
+  /** Elements of arrays of float32 that it needs from the first phase to the last. */
   readonly scratch: readonly number[];
 }
 
-export function compileLoops(kernel: LoopKernel, relaxed: boolean, constants: ConstantTable): LoopModule {
+export interface Target {
+  /** Whether there is relaxed multiply-add. */
+  readonly relaxed: boolean;
+  /** Whether the memory is shared among threads. */
+  readonly shared: boolean;
+  readonly constants: ConstantTable;
+}
+
+export function compileLoops(kernel: LoopKernel, { relaxed, shared, constants }: Target): LoopModule {
   const pool = new ExprPool();
   const nest = new Importer(pool).nest(kernel);
-  const module = new ModuleWriter();
+  const module = new ModuleWriter(shared);
   const library = new Library(module, importsOf(nest), relaxed, constants);
-  const { parts, scratch } = nest.axes.some((axis) => axis.size === 0)
-    ? { parts: [], scratch: [] }
+  const { nests, scratch } = nest.axes.some((axis) => axis.size === 0)
+    ? { nests: [], scratch: [] }
     : nestsOf(pool, nest, kernel.buffers.length);
   const buffers: readonly BufferSpec[] = [
     ...kernel.buffers,
     ...scratch.map((length): BufferSpec => ({ dtype: "float32", length, access: "readwrite" })),
   ];
-  const parameters = buffers.map((): ValueType => i32);
-  const functions = parts.map((part) => {
-    const locals = new Locals(parameters.length);
-    const writer = new Writer(pool, buffers, part.weakened, part.lanes, locals, library);
-    emitNest(writer, part);
-    return module.addFunction(parameters, [], locals, writer.finish());
+  const phases = nests.map((each, number) => {
+    const parts = vectorize(pool, each).flatMap((part) => tileNest(pool, part));
+    return emitPhase(module, library, pool, buffers, parts, number);
   });
-  const all: Code = functions.map((fn) => call(fn, ...parameters.map((_, i) => get(i))));
-  module.export(module.addFunction(parameters, [], new Locals(parameters.length), all));
-  return { bytes: module.finish(), scratch };
+  return { bytes: module.finish(), phases, scratch };
 }
 
-function nestsOf(pool: ExprPool, nest: Nest, buffers: number): { parts: readonly VectorNest[]; scratch: readonly number[] } {
+/** One after the other. */
+function nestsOf(pool: ExprPool, nest: Nest, buffers: number): { nests: readonly Nest[]; scratch: readonly number[] } {
   const merged = mergeAxes(pool, nest);
-  const packed = packNest(pool, merged, buffers);
-  const parts = (packed?.nests ?? [merged]).flatMap((each) => vectorize(pool, each).flatMap((part) => tileNest(pool, part)));
-  return { parts, scratch: packed?.scratch ?? [] };
+  return packNest(pool, merged, buffers) ?? { nests: [merged], scratch: [] };
+}
+
+/** A function of its own for each part; the phase's steps are those of all parts, one after the other. */
+function emitPhase(
+  module: ModuleWriter,
+  library: Library,
+  pool: ExprPool,
+  buffers: readonly BufferSpec[],
+  parts: readonly VectorNest[],
+  number: number,
+): Phase {
+  const parameters = [...buffers, "first", "end"].map((): ValueType => i32);
+  const addresses = buffers.map((_, i) => get(i));
+  const [first, end] = [get(buffers.length), get(buffers.length + 1)];
+  let [steps, work] = [0, 0];
+  const calls: Code[] = [];
+  let single = 0;
+  for (const part of parts) {
+    const own = stepsOf(part);
+    const locals = new Locals(parameters.length);
+    const writer = new Writer(pool, buffers, part.weakened, part.lanes, locals, library);
+    emitNest(writer, part, own, first, end);
+    single = module.addFunction(parameters, [], locals, writer.finish());
+    const from = int.sub(first, int.const(steps));
+    const to = int.sub(end, int.const(steps));
+    const start = select(from, int.const(0), int.gt(from, int.const(0)));
+    const stop = select(to, int.const(own.count), int.lt(to, int.const(own.count)));
+    calls.push(when(int.lt(start, stop), call(single, ...addresses, start, stop)));
+    steps += own.count;
+    work += own.work;
+  }
+  module.export(`phase${number}`, parts.length === 1 ? single : module.addFunction(parameters, [], new Locals(parameters.length), calls));
+  return { steps, work };
 }
 
 function importsOf(nest: Nest): ReadonlySet<ImportName> {
@@ -61,72 +110,20 @@ function importsOf(nest: Nest): ReadonlySet<ImportName> {
   return used;
 }
 
-/** Stages that share a loop, or one that only puts results together. */
-interface Group {
-  readonly numbers: readonly number[];
-  readonly stages: readonly VectorStage[];
-}
-
-function emitNest(writer: Writer, nest: VectorNest): void {
-  const groups = groupStages(nest.stages);
+function emitNest(writer: Writer, nest: VectorNest, { groups, axes }: Steps, first: Code, end: Code): void {
   let next = 0;
-  for (const axis of nest.axes) {
-    const inner = nest.axes.slice(writer.depth);
-    while (next < groups.length && needsNone(nest, groups[next], inner)) writeGroup(writer, groups[next++]);
-    writer.openAxis(axis);
-  }
-  while (next < groups.length) writeGroup(writer, groups[next++]);
-  writeStores(writer, nest.stores);
-  for (const _ of nest.axes) writer.close();
-}
-
-const stageExprs = (stage: Reduction): readonly Expr[] => [
-  ...stage.loops.flatMap((loop) => [loop.lower, loop.upper, loop.condition]),
-  stage.condition,
-  stage.body,
-];
-
-/** Whether a group needs none of the loops still to be opened: it then runs before them, once for all their points. */
-function needsNone(nest: VectorNest, { stages }: Group, loops: readonly Axis[]): boolean {
-  const free = (stage: VectorStage): boolean => {
-    if (stage.kind !== "reduction") return stage.parts.flat().every((number) => free(nest.stages[number]));
-    const exprs = stageExprs(stage);
-    if (exprs.some((e) => loops.some((axis) => axesOf(e).has(axis)))) return false;
-    return exprs.every((e) => [...stagesOf(e)].every((number) => free(nest.stages[number])));
+  const write = (depth: number): void => {
+    while (next < groups.length && groups[next].depth <= depth) writeGroup(writer, groups[next++]);
   };
-  return stages.every(free);
-}
-
-/** Consecutive stages over the same loops that do not use one another. */
-function groupStages(stages: readonly VectorStage[]): readonly Group[] {
-  const groups: { numbers: number[]; stages: VectorStage[] }[] = [];
-  stages.forEach((stage, number) => {
-    const group = groups[groups.length - 1];
-    const first = group?.stages[0];
-    const joins =
-      stage.kind === "reduction" &&
-      first?.kind === "reduction" &&
-      sameLoops(first.loops, stage.loops) &&
-      !group.numbers.some((i) => stagesOf(stage.body).has(i));
-    if (joins) {
-      group.numbers.push(number);
-      group.stages.push(stage);
-    } else {
-      groups.push({ numbers: [number], stages: [stage] });
-    }
-  });
-  return groups;
-}
-
-function sameLoops(a: readonly Loop[], b: readonly Loop[]): boolean {
-  return (
-    a.length === b.length &&
-    a.every(({ axis, lower, upper, step, condition }, i) => {
-      const other = b[i];
-      const sameBounds = lower === other.lower && upper === other.upper && step === other.step;
-      return axis === other.axis && sameBounds && condition === other.condition;
-    })
-  );
+  write(0);
+  if (axes.length > 0) writer.openSteps(axes, first, end);
+  for (let depth = axes.length; depth < nest.axes.length; depth++) {
+    write(depth);
+    writer.openAxis(nest.axes[depth]);
+  }
+  write(nest.axes.length);
+  writeStores(writer, nest.stores);
+  while (writer.depth > 0) writer.close();
 }
 
 const isTrue = (e: Expr): boolean => e.op === "const" && e.value !== 0;

@@ -121,6 +121,29 @@ export class Writer {
     this.openLoop(axis, this.pool.int(0), this.pool.int(axis.size), 1);
   }
 
+  /** A loop over the points of `axes`, the last one fastest, from one number to before another; at least one. */
+  openSteps(axes: readonly Axis[], first: Code, end: Code): void {
+    const step = this.locals.add(i32);
+    this.block = new Block(this.block, true, false, (body) => {
+      const advance = set(step, int.add(get(step), int.const(1)));
+      return [set(step, first), repeat([body, advance], int.lt(get(step), end))];
+    });
+    let rest = step;
+    for (let i = axes.length - 1; i >= 0; i--) {
+      const [axis, outer] = [axes[i], rest];
+      const size = int.const(axis.size);
+      this.axisBlocks.set(axis, this.block);
+      this.axisLocals.set(axis, i === 0 ? outer : this.local(int.remUnsigned(get(outer), size)));
+      if (i > 0) rest = this.local(int.divUnsigned(get(outer), size));
+    }
+  }
+
+  private local(value: Code): number {
+    const local = this.locals.add(i32);
+    this.block.code.push(set(local, value));
+    return local;
+  }
+
   openLoop(axis: Axis, lower: Expr, upper: Expr, step: number): void {
     const [from, to] = [this.value(lower), this.value(upper)];
     const mayBeEmpty = lower.op !== "const" || upper.op !== "const" || upper.value <= lower.value;
