@@ -160,23 +160,60 @@ export function randperm(n: number, { generator = defaultGenerator, device = def
   return fromHost(hostPermutation(generator, n), [n], "int32", device);
 }
 
+/**
+ * Fills `first` and `second` with both words of the hashes of the counters (0, word), (1, word), …: `threefry2x32` with its rounds written
+ * out, as networks start from hundreds of millions of these.
+ */
+function fillBits([key0, key1]: readonly [number, number], word: number, first: Int32Array, second: Int32Array | null): void {
+  const key2 = key0 ^ key1 ^ 0x1bd11bda;
+  for (let i = 0; i < first.length; i++) {
+    let x = (i + key0) | 0;
+    let y = (word + key1) | 0;
+    let [k0, k1, k2] = [key1, key2, key0];
+    for (let step = 1; step <= 5; step++) {
+      const odd = (step & 1) === 1;
+      x = (x + y) | 0;
+      y = (odd ? (y << 13) | (y >>> 19) : (y << 17) | (y >>> 15)) ^ x;
+      x = (x + y) | 0;
+      y = (odd ? (y << 15) | (y >>> 17) : (y << 29) | (y >>> 3)) ^ x;
+      x = (x + y) | 0;
+      y = (odd ? (y << 26) | (y >>> 6) : (y << 16) | (y >>> 16)) ^ x;
+      x = (x + y) | 0;
+      y = (odd ? (y << 6) | (y >>> 26) : (y << 24) | (y >>> 8)) ^ x;
+      x = (x + k0) | 0;
+      y = (y + k1 + step) | 0;
+      [k0, k1, k2] = [k1, k2, k0];
+    }
+    first[i] = x;
+    if (second !== null) second[i] = y;
+  }
+}
+
 /** 32 random bits each, as int32. */
 export function hostBits(generator: Generator, n: number, word = 0): Int32Array {
-  const [a, b] = generator.nextKey();
-  return Int32Array.from({ length: n }, (_, i) => threefry2x32(a, b, i, word)[0]);
+  const bits = new Int32Array(n);
+  fillBits(generator.nextKey(), word, bits, null);
+  return bits;
 }
 
 /** The same numbers as `rand([n])`. */
 export function hostUniform(generator: Generator, n: number): Float32Array {
   const bits = hostBits(generator, n);
-  return Float32Array.from(bits, (word) => (word >>> 8) * 2 ** -24);
+  const out = new Float32Array(n);
+  for (let i = 0; i < n; i++) out[i] = (bits[i] >>> 8) * 2 ** -24;
+  return out;
 }
 
 /** The same numbers as `randn([n])`, to float32's rounding. */
 export function hostNormal(generator: Generator, n: number): Float32Array {
-  const [a, b] = generator.nextKey();
-  const uniformAt = (i: number, word: number): number => (threefry2x32(a, b, i, word)[0] >>> 8) * 2 ** -24;
-  return Float32Array.from({ length: n }, (_, i) => Math.sqrt(-2 * Math.log1p(-uniformAt(i, 0))) * Math.cos(2 * Math.PI * uniformAt(i, 1)));
+  const key = generator.nextKey();
+  const [u, v] = [new Int32Array(n), new Int32Array(n)];
+  fillBits(key, 0, u, null);
+  fillBits(key, 1, v, null);
+  const out = new Float32Array(n);
+  for (let i = 0; i < n; i++)
+    out[i] = Math.sqrt(-2 * Math.log1p(-(u[i] >>> 8) * 2 ** -24)) * Math.cos(2 * Math.PI * 2 ** -24 * (v[i] >>> 8));
+  return out;
 }
 
 /** Fisher and Yates's shuffle. */
@@ -206,7 +243,16 @@ export function truncNormal(generator: Generator, n: number, { mean = 0, std = 1
   }
   const out = new Float32Array(n);
   for (let at = 0; at < n; ) {
-    for (const z of hostNormal(generator, n - at)) if (z >= low && z <= high) out[at++] = mean + std * z;
+    const pairs = Math.ceil((n - at) / 2);
+    const [u, v] = [new Int32Array(pairs), new Int32Array(pairs)];
+    fillBits(generator.nextKey(), 0, u, v); // both words of a hash, and both of Box and Muller's numbers
+    for (let i = 0; i < pairs; i++) {
+      const radius = Math.sqrt(-2 * Math.log1p(-(u[i] >>> 8) * 2 ** -24));
+      const angle = 2 * Math.PI * 2 ** -24 * (v[i] >>> 8);
+      const [first, second] = [radius * Math.cos(angle), radius * Math.sin(angle)];
+      if (first >= low && first <= high) out[at++] = mean + std * first;
+      if (second >= low && second <= high && at < n) out[at++] = mean + std * second;
+    }
   }
   return out;
 }
