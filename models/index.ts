@@ -17,6 +17,7 @@ export * from "./summary.js";
 export * from "./upernet.js";
 export { castStored, type StoredFloat } from "./weights/cast.js";
 export { PickleRecord, type PickleValue, PthTensor, pthState, readPth } from "./weights/pth.js";
+export { type PthWriteOptions, writePth } from "./weights/pth-write.js";
 export {
   readSafetensors,
   type SafetensorsFile,

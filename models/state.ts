@@ -2,7 +2,7 @@
 import type { Device } from "../engine/device.js";
 import type { DType } from "../engine/dtype.js";
 import { OpError } from "../engine/errors.js";
-import { type Shape, showShape } from "../engine/shape.js";
+import { type Shape, sameShape, showShape } from "../engine/shape.js";
 import { fromHost, Tensor } from "../engine/tensor.js";
 import { type StoredTensor, store, toTypedArray } from "./weights/stored.js";
 
@@ -29,6 +29,23 @@ export interface LoadReport {
   readonly unexpected: readonly string[];
   /** Entries of both, of different shapes. */
   readonly mismatched: readonly Mismatch[];
+}
+
+/** What of `given` fits the entries of `own`, and what does not: by names and shapes, without a look at values. */
+export function compareState(
+  own: ReadonlyMap<string, { readonly shape: Shape }>,
+  given: ReadonlyMap<string, { readonly shape: Shape }>,
+): LoadReport & { readonly fitting: readonly string[] } {
+  const missing: string[] = [];
+  const mismatched: Mismatch[] = [];
+  const fitting: string[] = [];
+  for (const [name, { shape }] of own) {
+    const value = given.get(name);
+    if (value === undefined) missing.push(name);
+    else if (sameShape(value.shape, shape)) fitting.push(name);
+    else mismatched.push({ name, expected: shape, given: value.shape });
+  }
+  return { missing, unexpected: [...given.keys()].filter((name) => !own.has(name)), mismatched, fitting };
 }
 
 const some = (names: readonly string[], most = 5): string =>

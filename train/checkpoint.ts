@@ -1,11 +1,11 @@
 /** Checkpoints: safetensors files, written so that a file of this name is always whole. */
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
 import { OpError } from "../engine/errors.js";
 import type { Tensor } from "../engine/tensor.js";
-import { readWeights } from "../models/node.js";
+import { readWeights, writeAtomically } from "../models/node.js";
 import { storeState } from "../models/state.js";
-import { type StoredTensor, writeSafetensors } from "../models/weights/safetensors.js";
+import { type StoredTensor, safetensorsChunks } from "../models/weights/safetensors.js";
+
+export { writeAtomically } from "../models/node.js";
 
 /** What a model file says about its model, under the metadata key `crabro`. */
 export interface ModelCard {
@@ -21,49 +21,11 @@ export interface ModelCard {
 
 const cardKey = "crabro";
 
-/** Writes under a temporary name beside `path`, has it on the disk, then renames: a crash leaves the old file or the new one. */
-export function writeAtomically(path: string, bytes: Uint8Array): void {
-  const folder = dirname(path);
-  mkdirSync(folder, { recursive: true });
-  const temporary = join(folder, `.${basename(path)}.${process.pid}.tmp`);
-  try {
-    const file = openSync(temporary, "w");
-    try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, Math.min(bytes.length - at, 1 << 30));
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(temporary, path);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
-  }
-  syncFolder(folder);
-}
-
-/** The rename itself must reach the disk, too; systems that cannot open folders do without. */
-function syncFolder(folder: string): void {
-  let handle: number;
-  try {
-    handle = openSync(folder, "r");
-  } catch {
-    return;
-  }
-  try {
-    fsyncSync(handle);
-  } catch (error) {
-    if (!["EINVAL", "EPERM", "EISDIR", "ENOTSUP"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
-  } finally {
-    closeSync(handle);
-  }
-}
-
 /** Writes tensors by name, with one entry of metadata as JSON. */
 export async function saveTensors(path: string, entries: Iterable<readonly [string, Tensor]>, key: string, value: unknown): Promise<void> {
   writeAtomically(
     path,
-    writeSafetensors(await storeState(entries), [
+    safetensorsChunks(await storeState(entries), [
       ["format", "pt"],
       [key, JSON.stringify(value)],
     ]),

@@ -4,9 +4,8 @@ import { noGrad } from "../../autograd/grad-mode.js";
 import type { Device } from "../../engine/device.js";
 import { OpError } from "../../engine/errors.js";
 import { building } from "../../engine/graph.js";
-import { sameShape } from "../../engine/shape.js";
 import { fromHost, Tensor } from "../../engine/tensor.js";
-import { fitTensor, joinPath, type LoadReport, type Mismatch, type StateValue, showLoadReport, stateName } from "../state.js";
+import { compareState, fitTensor, joinPath, type LoadReport, type StateValue, showLoadReport, stateName } from "../state.js";
 import { isWithoutValues, Parameter, withoutValues } from "./parameter.js";
 
 /** Sees each call of a module; what it returns, unless undefined, replaces the output. */
@@ -140,19 +139,7 @@ export class Module {
    */
   loadStateDict(state: ReadonlyMap<string, StateValue>, { strict = true }: { readonly strict?: boolean } = {}): LoadReport {
     const own = this.stateDict();
-    const mismatched: Mismatch[] = [];
-    const loads: [Tensor, Tensor][] = [];
-    for (const [name, target] of own) {
-      const value = state.get(name);
-      if (value === undefined) continue;
-      if (sameShape(value.shape, target.shape)) loads.push([target, fitTensor(value, target.dtype, target.device, name)]);
-      else mismatched.push({ name, expected: target.shape, given: value.shape });
-    }
-    const report: LoadReport = {
-      missing: [...own.keys()].filter((name) => !state.has(name)),
-      unexpected: [...state.keys()].filter((name) => !own.has(name)),
-      mismatched,
-    };
+    const { fitting, ...report } = compareState(own, state);
     const problems = showLoadReport(report);
     if (strict && problems !== "") {
       throw new OpError(
@@ -160,6 +147,10 @@ export class Module {
         `the entries do not fit ${this.constructor.name}: ${problems}; pass { strict: false } to load the rest`,
       );
     }
+    const loads = fitting.map((name): [Tensor, Tensor] => {
+      const target = own.get(name) as Tensor;
+      return [target, fitTensor(state.get(name) as StateValue, target.dtype, target.device, name)];
+    });
     noGrad(() => {
       for (const [target, value] of loads) setValue(target, value);
     });

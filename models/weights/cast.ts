@@ -35,10 +35,23 @@ function roundEven(value: number): number {
   return rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
 }
 
-/** A floating tensor in another floating dtype, each value rounded to the nearest. Throws OpError for integers and booleans. */
+/**
+ * A floating tensor in another floating dtype, each value rounded to the nearest; cast whenever its bytes are asked for, so that a list of
+ * casts holds none of them. Throws OpError for integers and booleans.
+ */
 export function castStored(tensor: StoredTensor, dtype: StoredFloat): StoredTensor {
   if (tensor.dtype === dtype) return tensor;
   if (!isStoredFloat(tensor.dtype)) throw new OpError("castStored", `${tensor.dtype} is no floating dtype`);
+  return {
+    dtype,
+    shape: tensor.shape,
+    get bytes() {
+      return castBytes(tensor, dtype);
+    },
+  };
+}
+
+function castBytes(tensor: StoredTensor, dtype: StoredFloat): Uint8Array {
   const values = toTypedArray(tensor, "float64");
   const bytes = new Uint8Array(values.length * storedBytes[dtype]);
   const view = new DataView(bytes.buffer);
@@ -47,5 +60,5 @@ export function castStored(tensor: StoredTensor, dtype: StoredFloat): StoredTens
     else if (dtype === "F32") view.setFloat32(4 * i, values[i], true);
     else view.setUint16(2 * i, dtype === "F16" ? halfBits(values[i]) : bfloatBits(values[i]), true);
   }
-  return { dtype, shape: tensor.shape, bytes };
+  return bytes;
 }

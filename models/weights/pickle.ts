@@ -3,6 +3,8 @@
  * globals makes. A pickle is a program; anything it names that is not in the table is refused by name, before it is called.
  */
 import { OpError } from "../../engine/errors.js";
+import { PickleInput } from "./pickle-input.js";
+import { type ByteSource, sourceOf } from "./source.js";
 
 /** What a pickle may hold. Tuples and sets are arrays too. */
 export type PickleValue =
@@ -58,30 +60,30 @@ const refusedOpcodes: Readonly<Record<number, string>> = {
 const text = new TextDecoder();
 
 /** Reads one pickle from `start`; `end` is the byte after it. Throws OpError for what is malformed or not allowed. */
-export function unpickle(bytes: Uint8Array, start: number, options: PickleOptions): { readonly value: PickleValue; readonly end: number } {
-  const machine = new Machine(bytes, start, options);
-  return { value: machine.run(), end: machine.at };
+export function unpickle(
+  source: Uint8Array | ByteSource,
+  start: number,
+  options: PickleOptions,
+): { readonly value: PickleValue; readonly end: number } {
+  const input = new PickleInput(sourceOf(source), start);
+  return { value: new Machine(input, options).run(), end: input.at };
 }
 
 class Machine {
-  at: number;
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
+  readonly #input: PickleInput;
   readonly #options: PickleOptions;
   readonly #stack: Slot[] = [];
   readonly #memo = new Map<number, PickleValue>();
   #containers = 0;
 
-  constructor(bytes: Uint8Array, start: number, options: PickleOptions) {
-    this.at = start;
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  constructor(input: PickleInput, options: PickleOptions) {
+    this.#input = input;
     this.#options = options;
   }
 
   run(): PickleValue {
     for (;;) {
-      const opcode = this.#take(1)[0];
+      const opcode = this.#input.take(1)[0];
       if (opcode === 0x2e) return this.#pop(); // STOP
       const value = this.#step(opcode);
       if (value !== undefined) this.#stack.push(value);
@@ -92,10 +94,10 @@ class Machine {
   #step(opcode: number): PickleValue | undefined {
     switch (opcode) {
       case 0x80: // PROTO
-        if (this.#take(1)[0] > 5) throw refuse("the pickle is of a newer protocol than 5");
+        if (this.#input.take(1)[0] > 5) throw refuse("the pickle is of a newer protocol than 5");
         return undefined;
       case 0x95: // FRAME
-        this.#take(8);
+        this.#input.take(8);
         return undefined;
       case 0x28: // MARK
         this.#stack.push(mark);
@@ -119,45 +121,45 @@ class Machine {
       case 0x89: // NEWFALSE
         return false;
       case 0x4a: // BININT
-        return this.#view.getInt32(this.#skip(4), true);
+        return this.#input.view(4).getInt32(0, true);
       case 0x4b: // BININT1
-        return this.#take(1)[0];
+        return this.#input.take(1)[0];
       case 0x4d: // BININT2
-        return this.#view.getUint16(this.#skip(2), true);
+        return this.#input.view(2).getUint16(0, true);
       case 0x8a: // LONG1
-        return long(this.#take(this.#take(1)[0]));
+        return long(this.#input.take(this.#input.take(1)[0]));
       case 0x8b: // LONG4
-        return long(this.#take(this.#length4(4096)));
+        return long(this.#input.take(this.#input.length4(4096)));
       case 0x47: // BINFLOAT
-        return this.#view.getFloat64(this.#skip(8), false);
+        return this.#input.view(8).getFloat64(0, false);
       case 0x49: {
         // INT: also the booleans of protocol 0
-        const line = this.#line();
+        const line = this.#input.line();
         return line === "01" ? true : line === "00" ? false : decimal(line);
       }
       case 0x4c: // LONG
-        return decimal(this.#line().replace(/L$/, ""));
+        return decimal(this.#input.line().replace(/L$/, ""));
       case 0x46: // FLOAT
-        return Number(this.#line());
+        return Number(this.#input.line());
       case 0x53: // STRING
-        return this.#line().replace(/^(['"])(.*)\1$/, "$2");
+        return this.#input.line().replace(/^(['"])(.*)\1$/, "$2");
       case 0x56: // UNICODE
-        return this.#line().replace(/\\u([0-9a-fA-F]{4})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
+        return this.#input.line().replace(/\\u([0-9a-fA-F]{4})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
       case 0x55: // SHORT_BINSTRING
       case 0x8c: // SHORT_BINUNICODE
-        return text.decode(this.#take(this.#take(1)[0]));
+        return text.decode(this.#input.take(this.#input.take(1)[0]));
       case 0x54: // BINSTRING
       case 0x58: // BINUNICODE
-        return text.decode(this.#take(this.#length4()));
+        return text.decode(this.#input.take(this.#input.length4()));
       case 0x8d: // BINUNICODE8
-        return text.decode(this.#take(this.#length8()));
+        return text.decode(this.#input.take(this.#input.length8()));
       case 0x43: // SHORT_BINBYTES
-        return this.#take(this.#take(1)[0]);
+        return this.#input.take(this.#input.take(1)[0]);
       case 0x42: // BINBYTES
-        return this.#take(this.#length4());
+        return this.#input.take(this.#input.length4());
       case 0x8e: // BINBYTES8
       case 0x96: // BYTEARRAY8
-        return this.#take(this.#length8());
+        return this.#input.take(this.#input.length8());
       case 0x5d: // EMPTY_LIST
       case 0x29: // EMPTY_TUPLE
       case 0x8f: // EMPTY_SET
@@ -202,27 +204,27 @@ class Machine {
         return undefined;
       }
       case 0x71: // BINPUT
-        this.#memo.set(this.#take(1)[0], this.#peek());
+        this.#memo.set(this.#input.take(1)[0], this.#peek());
         return undefined;
       case 0x72: // LONG_BINPUT
-        this.#memo.set(this.#view.getUint32(this.#skip(4), true), this.#peek());
+        this.#memo.set(this.#input.view(4).getUint32(0, true), this.#peek());
         return undefined;
       case 0x70: // PUT
-        this.#memo.set(Number(this.#line()), this.#peek());
+        this.#memo.set(Number(this.#input.line()), this.#peek());
         return undefined;
       case 0x94: // MEMOIZE
         this.#memo.set(this.#memo.size, this.#peek());
         return undefined;
       case 0x68: // BINGET
-        return this.#recall(this.#take(1)[0]);
+        return this.#recall(this.#input.take(1)[0]);
       case 0x6a: // LONG_BINGET
-        return this.#recall(this.#view.getUint32(this.#skip(4), true));
+        return this.#recall(this.#input.view(4).getUint32(0, true));
       case 0x67: // GET
-        return this.#recall(Number(this.#line()));
+        return this.#recall(Number(this.#input.line()));
       case 0x63: {
         // GLOBAL
-        const module = this.#line();
-        return this.#global(module, this.#line());
+        const module = this.#input.line();
+        return this.#global(module, this.#input.line());
       }
       case 0x93: {
         // STACK_GLOBAL
@@ -311,39 +313,6 @@ class Machine {
     const value = this.#memo.get(key);
     if (value === undefined) throw refuse(`the pickle is damaged: it refers to entry ${key}, which is not there`);
     return value;
-  }
-
-  /** Where the next `count` bytes begin, and past them. */
-  #skip(count: number): number {
-    const at = this.at;
-    if (at + count > this.#bytes.length) throw refuse("the pickle ends too early; the file is cut off or damaged");
-    this.at += count;
-    return at;
-  }
-
-  #take(count: number): Uint8Array {
-    const at = this.#skip(count);
-    return this.#bytes.subarray(at, at + count);
-  }
-
-  #length4(most = 0x7fffffff): number {
-    const length = this.#view.getUint32(this.#skip(4), true);
-    if (length > most) throw refuse(`the pickle claims a value of ${length} bytes`);
-    return length;
-  }
-
-  #length8(): number {
-    const length = this.#view.getBigUint64(this.#skip(8), true);
-    if (length > 0x7fffffffn) throw refuse(`the pickle claims a value of ${length} bytes`);
-    return Number(length);
-  }
-
-  #line(): string {
-    const end = this.#bytes.indexOf(0x0a, this.at);
-    if (end < 0 || end - this.at > 1 << 16) throw refuse("the pickle ends too early; the file is cut off or damaged");
-    const line = text.decode(this.#bytes.subarray(this.at, end));
-    this.at = end + 1;
-    return line;
   }
 }
 

@@ -1,14 +1,15 @@
 /**
  * PyTorch's files (`torch.save`): a pickle of the values and the raw storages beside it, in a zip archive (since PyTorch 1.6) or one after
- * the other (before). Bytes in, values out; tensors are views of the input wherever their elements lie in order.
+ * the other (before). Tensors are views of the input wherever their elements lie in order, or read from it when they are asked for.
  *
  * Only tensors and plain containers are built. Whatever else a file names is refused by name, and nothing of it runs.
  */
 import { OpError } from "../../engine/errors.js";
 import { type Shape, showShape } from "../../engine/shape.js";
 import { PickleCallable, PickleObject, PickleRecord, type PickleValue, unpickle } from "./pickle.js";
+import { type ByteSource, sourceOf, sourcePart } from "./source.js";
 import { type StoredDType, type StoredTensor, storedBytes } from "./stored.js";
-import { isZip, ZipArchive } from "./zip.js";
+import { isZip, ZipArchive, type ZipOptions } from "./zip.js";
 
 export { PickleRecord, type PickleValue } from "./pickle.js";
 
@@ -27,6 +28,10 @@ const storageTypes: Readonly<Record<string, StoredDType>> = {
   "torch.BoolStorage": "BOOL",
 };
 
+const dtypeNames = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"].map(
+  (name) => `torch.${name}`,
+);
+
 class StorageType extends PickleObject {
   constructor(readonly dtype: StoredDType) {
     super();
@@ -34,8 +39,10 @@ class StorageType extends PickleObject {
 }
 
 class Storage extends PickleObject {
-  /** Set when the file's storages are read; in legacy files after the pickle. */
-  bytes: Uint8Array | null = null;
+  /** Set when the file's storages are found; in legacy files after the pickle. */
+  content: ByteSource | null = null;
+  /** Throws where the contents are damaged, as far as the file's format can tell. */
+  verify: () => void = () => undefined;
   constructor(
     readonly key: string,
     readonly dtype: StoredDType,
@@ -45,9 +52,8 @@ class Storage extends PickleObject {
   }
 }
 
-/** A tensor of a PyTorch file. `bytes` are a view of the file, or, for transposed and other strided tensors, a copy made when asked for. */
+/** A tensor of a PyTorch file; its elements are read when they are asked for, and where they do not lie in order put in order. */
 export class PthTensor extends PickleObject implements StoredTensor {
-  #ordered: Uint8Array | null = null;
   readonly #storage: Storage;
 
   constructor(
@@ -65,8 +71,24 @@ export class PthTensor extends PickleObject implements StoredTensor {
   }
 
   get bytes(): Uint8Array {
-    this.#ordered ??= this.isContiguous ? this.#view() : this.#gather();
-    return this.#ordered;
+    const content = this.#content();
+    const width = storedBytes[this.dtype];
+    return this.isContiguous ? content.view(this.offset * width, this.numel * width) : this.#gather(content, width);
+  }
+
+  readonly copyTo = (target: Uint8Array): void => {
+    if (this.isContiguous) this.#content().copy(this.offset * storedBytes[this.dtype], target);
+    else target.set(this.bytes);
+  };
+
+  /** Throws OpError where the storage is damaged. */
+  verify(): void {
+    this.#storage.verify();
+  }
+
+  #content(): ByteSource {
+    this.verify();
+    return this.#storage.content as ByteSource;
   }
 
   get numel(): number {
@@ -85,10 +107,9 @@ export class PthTensor extends PickleObject implements StoredTensor {
 
   /** Throws OpError where an element lies outside the storage. */
   check(): void {
-    const last =
-      this.numel === 0 ? this.offset - 1 : this.offset + this.shape.reduce((at, size, d) => at + (size - 1) * this.strides[d], 0);
-    const { bytes, key, dtype, numel } = this.#storage;
-    const held = Math.min((bytes?.length ?? 0) / storedBytes[dtype], numel);
+    const last = this.#last();
+    const { content, key, dtype, numel } = this.#storage;
+    const held = Math.min((content?.length ?? 0) / storedBytes[dtype], numel);
     if (last >= held) {
       throw refuse(
         `a tensor ${dtype} ${showShape(this.shape)} needs ${last + 1} elements of storage ${key}, which has ${Math.floor(held)}; the file is cut off or damaged`,
@@ -96,18 +117,16 @@ export class PthTensor extends PickleObject implements StoredTensor {
     }
   }
 
-  #view(): Uint8Array {
-    const width = storedBytes[this.dtype];
-    if (this.numel === 0) return new Uint8Array(0);
-    return (this.#storage.bytes as Uint8Array).subarray(this.offset * width, (this.offset + this.numel) * width);
+  /** Where in the storage its last element lies. */
+  #last(): number {
+    return this.numel === 0 ? this.offset - 1 : this.offset + this.shape.reduce((at, size, d) => at + (size - 1) * this.strides[d], 0);
   }
 
-  #gather(): Uint8Array {
-    const width = storedBytes[this.dtype];
-    const source = this.#storage.bytes as Uint8Array;
+  #gather(content: ByteSource, width: number): Uint8Array {
+    const source = content.view(this.offset * width, (this.#last() + 1 - this.offset) * width);
     const out = new Uint8Array(this.numel * width);
     const index = this.shape.map(() => 0);
-    let from = this.offset;
+    let from = 0;
     for (let to = 0; to < out.length; to += width) {
       for (let b = 0; b < width; b++) out[to + b] = source[from * width + b];
       for (let d = index.length - 1; d >= 0; d--) {
@@ -147,6 +166,8 @@ class Globals {
       "builtins.set": ([items]: readonly PickleValue[]) => (Array.isArray(items) ? items : []),
       "__builtin__.set": ([items]: readonly PickleValue[]) => (Array.isArray(items) ? items : []),
     }).map(([name, call]): [string, PickleValue] => [name, new PickleCallable(name, call)]),
+    // Dtypes by themselves, among the settings of a training.
+    ...dtypeNames.map((name): [string, PickleValue] => [name, name]),
   ]);
 
   #tensor([storage, offset, shape, strides]: readonly PickleValue[]): PthTensor {
@@ -185,8 +206,8 @@ class Globals {
     return storage;
   }
 
-  read(bytes: Uint8Array, start: number): { readonly value: PickleValue; readonly end: number } {
-    return unpickle(bytes, start, { global: (name) => this.table.get(name), persistent: (id) => this.storage(id) });
+  read(source: Uint8Array | ByteSource, start: number): { readonly value: PickleValue; readonly end: number } {
+    return unpickle(source, start, { global: (name) => this.table.get(name), persistent: (id) => this.storage(id) });
   }
 
   check(): void {
@@ -205,10 +226,11 @@ function ordered(items: PickleValue | undefined): Map<PickleValue, PickleValue> 
  * Reads a whole file: dictionaries are Maps, lists and tuples arrays, tensors `PthTensor`, Namespaces `PickleRecord`s.
  * Throws OpError, in one line, for anything malformed, and for whatever is neither tensor nor plain container.
  */
-export function readPth(bytes: Uint8Array): PickleValue {
-  if (bytes.length === 0) throw refuse("the file is empty");
+export function readPth(input: Uint8Array | ByteSource, options: ZipOptions = {}): PickleValue {
+  const source = sourceOf(input);
+  if (source.length === 0) throw refuse("the file is empty");
   try {
-    return isZip(bytes) ? readZipped(new ZipArchive(bytes)) : readLegacy(bytes);
+    return isZip(source.view(0, Math.min(4, source.length))) ? readZipped(new ZipArchive(source, options)) : readLegacy(source);
   } catch (error) {
     if (error instanceof OpError && error.op !== "readPth")
       throw new OpError("readPth", error.message.replace(`${error.op}: `, ""), { cause: error });
@@ -227,38 +249,38 @@ function readZipped(archive: ZipArchive): PickleValue {
   }
   const globals = new Globals();
   const { value } = globals.read(archive.read(pickles[0]), 0);
-  for (const storage of globals.storages.values()) storage.bytes = archive.read(`${folder}data/${storage.key}`);
+  for (const storage of globals.storages.values()) Object.assign(storage, archive.open(`${folder}data/${storage.key}`));
   globals.check();
   return value;
 }
 
 const legacyMagic = 0x1950a86a20f9469cfc6cn;
 
-function readLegacy(bytes: Uint8Array): PickleValue {
-  if (bytes[0] !== 0x80) throw refuse("the file is neither a zip archive nor a pickle of PyTorch");
+function readLegacy(source: ByteSource): PickleValue {
+  if (source.view(0, 1)[0] !== 0x80) throw refuse("the file is neither a zip archive nor a pickle of PyTorch");
   const plain = new Globals();
-  const magic = plain.read(bytes, 0);
+  const magic = plain.read(source, 0);
   if (magic.value !== legacyMagic) throw refuse("the file is a pickle, but not one of PyTorch");
-  const protocol = plain.read(bytes, magic.end);
+  const protocol = plain.read(source, magic.end);
   if (protocol.value !== 1001) throw refuse(`the file is of protocol ${String(protocol.value)}; known is 1001`);
-  const system = plain.read(bytes, protocol.end);
+  const system = plain.read(source, protocol.end);
   if (system.value instanceof Map && system.value.get("little_endian") === false)
     throw refuse("the file was written on a big-endian machine");
   const globals = new Globals();
-  const { value, end } = globals.read(bytes, system.end);
-  const keys = plain.read(bytes, end);
+  const { value, end } = globals.read(source, system.end);
+  const keys = plain.read(source, end);
   if (!Array.isArray(keys.value)) throw refuse("the list of storages is missing");
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = keys.end;
   for (const key of keys.value) {
     const storage = typeof key === "string" ? globals.storages.get(key) : undefined;
     if (storage === undefined) throw refuse(`the file lists storage ${String(key)}, which nothing uses`);
-    if (at + 8 > bytes.length) throw refuse("the storages are cut off");
-    const count = view.getBigInt64(at, true);
+    if (at + 8 > source.length) throw refuse("the storages are cut off");
+    const head = source.view(at, 8);
+    const count = new DataView(head.buffer, head.byteOffset, 8).getBigInt64(0, true);
     const size = BigInt(storedBytes[storage.dtype]) * count;
-    if (count < 0n || BigInt(at + 8) + size > BigInt(bytes.length))
+    if (count < 0n || BigInt(at + 8) + size > BigInt(source.length))
       throw refuse(`storage ${storage.key} claims ${count} elements; the file is cut off or damaged`);
-    storage.bytes = bytes.subarray(at + 8, at + 8 + Number(size));
+    storage.content = sourcePart(source, at + 8, Number(size));
     at += 8 + Number(size);
   }
   globals.check();
@@ -291,6 +313,7 @@ export function pthState(root: PickleValue, { at }: { readonly at?: string } = {
   }
   const state = new Map<string, PthTensor>();
   collect(place as PickleValue, "", 0, state, { left: 1_000_000 });
+  for (const tensor of state.values()) tensor.verify();
   if (state.size === 0) throw refuse(`there are no tensors ${path === "" ? "in the file" : `under ${path}`}`);
   if (![...state.keys()].every((name) => name.startsWith("module."))) return state;
   return new Map([...state].map(([name, value]) => [name.slice("module.".length), value]));

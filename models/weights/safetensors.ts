@@ -5,7 +5,8 @@
  */
 import { OpError } from "../../engine/errors.js";
 import { showShape } from "../../engine/shape.js";
-import { type StoredDType, type StoredTensor, storedBytes } from "./stored.js";
+import { type ByteSource, concatenate, sourceOf } from "./source.js";
+import { type StoredDType, type StoredTensor, storedAt, storedBytes } from "./stored.js";
 
 export { type StoredDType, type StoredTensor, store, toTypedArray } from "./stored.js";
 
@@ -13,7 +14,7 @@ export { type StoredDType, type StoredTensor, store, toTypedArray } from "./stor
 const maxHeaderBytes = 100_000_000;
 
 export interface SafetensorsFile {
-  /** In the header's order. The bytes are views of the input. */
+  /** In the header's order. The bytes are views of the input, or read from it when asked for. */
   readonly tensors: Map<string, StoredTensor>;
   readonly metadata: ReadonlyMap<string, string>;
 }
@@ -108,57 +109,73 @@ function checkCoverage(entries: readonly Entry[], dataBytes: number): void {
 }
 
 /** Reads a whole file. Throws OpError, in one line, for anything malformed. */
-export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
-  if (bytes.length < 8) throw refuse(`${bytes.length} bytes are too few for a safetensors file`);
-  const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+export function readSafetensors(input: Uint8Array | ByteSource): SafetensorsFile {
+  const source = sourceOf(input);
+  if (source.length < 8) throw refuse(`${source.length} bytes are too few for a safetensors file`);
+  const prefix = source.view(0, 8);
+  const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
   if (length > BigInt(maxHeaderBytes)) throw refuse(`the header claims ${length} bytes; more than ${maxHeaderBytes} are not believed`);
   const start = 8 + Number(length);
-  if (start > bytes.length)
-    throw refuse(`the header claims ${length} bytes, but only ${bytes.length - 8} follow; the file is cut off or damaged`);
+  if (start > source.length)
+    throw refuse(`the header claims ${length} bytes, but only ${source.length - 8} follow; the file is cut off or damaged`);
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(8, start));
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(source.view(8, start - 8));
   } catch (error) {
     throw new OpError("readSafetensors", "the header is not UTF-8", { cause: error });
   }
   const { header, names } = parseHeader(text);
-  const entries = names.filter((name) => name !== "__metadata__").map((name) => parseEntry(name, header[name], bytes.length - start));
-  checkCoverage(entries, bytes.length - start);
-  const tensors = new Map<string, StoredTensor>();
-  for (const { name, dtype, shape, begin, end } of entries)
-    tensors.set(name, { dtype, shape, bytes: bytes.subarray(start + begin, start + end) });
+  const entries = names.filter((name) => name !== "__metadata__").map((name) => parseEntry(name, header[name], source.length - start));
+  checkCoverage(entries, source.length - start);
+  const tensors = new Map(entries.map(({ name, dtype, shape, begin }) => [name, storedAt(source, start + begin, dtype, shape)]));
   return { tensors, metadata: parseMetadata(Object.hasOwn(header, "__metadata__") ? header.__metadata__ : undefined) };
 }
 
-/** A whole file, tensors in the order given. The default metadata is what PyTorch's loaders expect. */
-export function writeSafetensors(
+type Metadata = Iterable<readonly [string, string]>;
+
+/** What PyTorch's loaders expect. */
+const usualMetadata: Metadata = [["format", "pt"]];
+
+/** A whole file, tensors in the order given. */
+export function writeSafetensors(tensors: Iterable<readonly [string, StoredTensor]>, metadata: Metadata = usualMetadata): Uint8Array {
+  return concatenate(safetensorsChunks(tensors, metadata));
+}
+
+/** A whole file in pieces: the header, then each tensor as it is asked for. */
+export function* safetensorsChunks(
   tensors: Iterable<readonly [string, StoredTensor]>,
-  metadata: Iterable<readonly [string, string]> = [["format", "pt"]],
-): Uint8Array {
+  metadata: Metadata = usualMetadata,
+): Generator<Uint8Array> {
   const entries = [...tensors];
+  yield headerOf(entries, metadata);
+  for (const [name, { dtype, shape, bytes }] of entries) {
+    const wanted = bytesOf({ dtype, shape });
+    if (bytes.length !== wanted) {
+      throw new OpError("writeSafetensors", `${name}: ${dtype} ${showShape(shape)} takes ${wanted} bytes; got ${bytes.length}`);
+    }
+    yield bytes;
+  }
+}
+
+const bytesOf = ({ dtype, shape }: Pick<StoredTensor, "dtype" | "shape">): number =>
+  shape.reduce((n, size) => n * size, storedBytes[dtype]);
+
+function headerOf(entries: readonly (readonly [string, StoredTensor])[], metadata: Metadata): Uint8Array {
   const names = new Set<string>();
   // Text put together by hand: an object would move names like "0" to the front.
   const parts = [`"__metadata__":${JSON.stringify(Object.fromEntries(metadata))}`];
   let at = 0;
-  for (const [name, { dtype, shape, bytes }] of entries) {
-    const wanted = shape.reduce((n, size) => n * size, storedBytes[dtype]);
-    if (bytes.length !== wanted) {
-      throw new OpError("writeSafetensors", `${name}: ${dtype} ${showShape(shape)} takes ${wanted} bytes; got ${bytes.length}`);
-    }
+  for (const [name, { dtype, shape }] of entries) {
     if (names.has(name) || name === "__metadata__") throw new OpError("writeSafetensors", `the name ${JSON.stringify(name)} is taken`);
     names.add(name);
-    parts.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [at, at + wanted] })}`);
-    at += wanted;
+    const end = at + bytesOf({ dtype, shape });
+    parts.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [at, end] })}`);
+    at = end;
   }
   const json = new TextEncoder().encode(`{${parts.join(",")}}`);
-  const header = Math.ceil(json.length / 8) * 8;
-  const out = new Uint8Array(8 + header + at).fill(0x20, 8, 8 + header);
-  new DataView(out.buffer).setBigUint64(0, BigInt(header), true);
-  out.set(json, 8);
-  at = 8 + header;
-  for (const [, { bytes }] of entries) {
-    out.set(bytes, at);
-    at += bytes.length;
-  }
-  return out;
+  const length = Math.ceil(json.length / 8) * 8;
+  const header = new Uint8Array(8 + length).fill(0x20, 8);
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
+  header.set(json, 8);
+  return header;
 }

@@ -2,6 +2,7 @@
 import { type DType, hostArray, isFloating, type TypedArray } from "../../engine/dtype.js";
 import { OpError } from "../../engine/errors.js";
 import { numel, type Shape, showShape } from "../../engine/shape.js";
+import type { ByteSource } from "./source.js";
 
 /** Bytes of one element, by safetensors' names. */
 export const storedBytes = {
@@ -25,8 +26,23 @@ export type StoredDType = keyof typeof storedBytes;
 export interface StoredTensor {
   readonly dtype: StoredDType;
   readonly shape: Shape;
-  /** Little endian, row-major; not necessarily aligned. */
+  /** Little endian, row-major; not necessarily aligned. Those of a tensor in a file are read anew whenever they are asked for. */
   readonly bytes: Uint8Array;
+  /** Of tensors in a file: reads the bytes to where they are wanted, without a copy in between. */
+  readonly copyTo?: (target: Uint8Array) => void;
+}
+
+/** A tensor whose elements lie in a source, one after the other. */
+export function storedAt(source: ByteSource, at: number, dtype: StoredDType, shape: Shape): StoredTensor {
+  const length = numel(shape) * storedBytes[dtype];
+  return {
+    dtype,
+    shape,
+    get bytes() {
+      return source.view(at, length);
+    },
+    copyTo: (target) => source.copy(at, target),
+  };
 }
 
 /** The dtype under which a file keeps an engine tensor. */
@@ -49,11 +65,10 @@ function halfToNumber(bits: number): number {
 const exact = (value: bigint): number => (Number.isSafeInteger(Number(value)) ? Number(value) : Number.NaN);
 
 /** Element i as a number; a 64-bit integer beyond 2^53 as NaN, as no number is exactly that. */
-function reader(stored: StoredTensor): (i: number) => number {
-  const { bytes } = stored;
+function reader(dtype: StoredDType, bytes: Uint8Array): (i: number) => number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const widen = new DataView(new ArrayBuffer(4));
-  switch (stored.dtype) {
+  switch (dtype) {
     case "F64":
       return (i) => view.getFloat64(8 * i, true);
     case "F32":
@@ -93,15 +108,21 @@ const isFloat = (dtype: StoredDType): boolean => dtype === "F64" || dtype === "F
  */
 export function toTypedArray(stored: StoredTensor, dtype: DType): TypedArray {
   const length = numel(stored.shape);
-  if (stored.bytes.length !== length * storedBytes[stored.dtype]) {
-    throw new OpError("toTypedArray", `${stored.bytes.length} bytes do not fill ${stored.dtype} ${showShape(stored.shape)}`);
-  }
   const out = hostArray(dtype, length);
-  if (storedAs[dtype] === stored.dtype && dtype !== "bool") {
-    new Uint8Array(out.buffer).set(stored.bytes);
+  const same = storedAs[dtype] === stored.dtype && dtype !== "bool";
+  if (same && stored.copyTo !== undefined) {
+    stored.copyTo(new Uint8Array(out.buffer));
     return out;
   }
-  const read = reader(stored);
+  const { bytes } = stored;
+  if (bytes.length !== length * storedBytes[stored.dtype]) {
+    throw new OpError("toTypedArray", `${bytes.length} bytes do not fill ${stored.dtype} ${showShape(stored.shape)}`);
+  }
+  if (same) {
+    new Uint8Array(out.buffer).set(bytes);
+    return out;
+  }
+  const read = reader(stored.dtype, bytes);
   const fromFloat = isFloat(stored.dtype);
   const rounds = fromFloat && isFloating(dtype);
   for (let i = 0; i < length; i++) {

@@ -35,7 +35,19 @@ describe("crabro convert", () => {
     const other = join(folder, "other.safetensors");
     expect(() => convert(source, other, { at: "model_ema" })).toThrow(/odd_tensors\.pth: there is no model_ema in the file/);
     expect(() => convert(source, other, { model: "hornet_micro_7x7" })).toThrow(/does not fit hornet_micro_7x7: missing: /);
-    expect(() => convert(source, join(folder, "out.pth"), {})).toThrow("only safetensors files are written");
+    expect(() => convert(source, join(folder, "out.bin"), {})).toThrow("let it end in .safetensors, .pth or .pt");
+    expect(() => convert(source, other, { under: "model" })).toThrow("it has no place for model");
     expect(existsSync(other)).toBe(false);
+  });
+
+  it("writes PyTorch's format, at the top or under a key", () => {
+    const file = join(folder, "out.pth");
+    convert(source, file, { under: "model", dtype: "float16" });
+    const { tensors, format } = readWeights(file, { at: "model" });
+    expect(format).toBe("pth");
+    expect([...tensors.keys()]).toEqual([...readWeights(source).tensors.keys()]);
+    expect([tensors.get("whole")?.dtype, tensors.get("i64")?.dtype]).toEqual(["F16", "I64"]);
+    convert(file, target, {});
+    expect(readWeights(target).tensors.get("transposed")?.shape).toEqual([6, 4]);
   });
 });
