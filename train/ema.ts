@@ -2,6 +2,7 @@
 import { noGrad } from "../autograd/grad-mode.js";
 import { isFloating } from "../engine/dtype.js";
 import { OpError } from "../engine/errors.js";
+import { where } from "../engine/functional/elementwise.js";
 import { fromHost, type Tensor } from "../engine/tensor.js";
 import type { Module } from "../models/nn/module.js";
 
@@ -32,12 +33,13 @@ export class ModelEma {
     return new ModelEma(model, shadow, decay);
   }
 
-  /** To be called after the optimizer's step; an effect, carried out with the next read. */
-  update(): void {
+  /** To be called after the optimizer's step; an effect, carried out with the next read. Where `when` is false, nothing changes. */
+  update({ when = null }: { readonly when?: Tensor | null } = {}): void {
     noGrad(() => {
       for (const [name, value] of this.#model.stateDict()) {
         const shadow = this.#shadow.get(name) as Tensor;
-        shadow.assign(isFloating(shadow.dtype) ? shadow.mul(this.decay).add(value.mul(1 - this.decay)) : value);
+        const next = isFloating(shadow.dtype) ? shadow.mul(this.decay).add(value.mul(1 - this.decay)) : value;
+        shadow.assign(when === null ? next : where(when, next, shadow));
       }
     });
   }

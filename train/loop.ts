@@ -1,46 +1,39 @@
-/** Training and evaluation of classifiers: the loops. */
-import { noGrad } from "../autograd/grad-mode.js";
+/** One pass of training over a loader. */
 import { OpError } from "../engine/errors.js";
-import { crossEntropy } from "../engine/functional/loss.js";
-import { compile } from "../engine/runtime/compile.js";
-import type { Tensor } from "../engine/tensor.js";
-import type { Classifier } from "../models/registry.js";
-import type { DataLoader } from "./data/loader.js";
-import type { ModelEma } from "./ema.js";
-import { Average, topkCorrect } from "./metrics.js";
-import { clipGradNorm } from "./optim/clip.js";
+import { defaultGenerator } from "../engine/random.js";
+import type { Batch, DataLoader } from "./data/loader.js";
+import { Average } from "./metrics.js";
 import type { Optimizer } from "./optim/optimizer.js";
 import type { Schedule } from "./schedule.js";
+import type { StepOutcome, TrainingStep } from "./step.js";
 
-export interface TrainStepOptions {
-  readonly labelSmoothing?: number;
-  /** Greatest norm of all gradients together. Default: no clipping. */
-  readonly clipGrad?: number | null;
-  readonly ema?: ModelEma | null;
-}
+/** What an epoch has measured so far; goes on in a resumed run. */
+export class EpochMeasures {
+  readonly loss = new Average();
+  readonly gradNorm = new Average();
+  /** Images whose target was the largest logit, per cent. */
+  readonly top1 = new Average();
+  /** Steps that were left out. */
+  skipped = 0;
 
-/** What a step measures: tensors, read when wanted. */
-export interface StepResult {
-  readonly loss: Tensor;
-  /** Norm of all gradients before clipping. */
-  readonly gradNorm: Tensor;
-}
+  add({ loss, gradNorm, correct, samples }: StepOutcome): void {
+    this.loss.add(loss, samples);
+    this.gradNorm.add(gradNorm);
+    this.top1.add((100 * correct) / samples, samples);
+  }
 
-/** One step as a plain function: forward, backward, clipping, update, average. Compile it, or call it as it is. */
-export function trainStep(
-  model: Classifier,
-  optimizer: Optimizer,
-  { labelSmoothing = 0, clipGrad = null, ema = null }: TrainStepOptions = {},
-) {
-  return (images: Tensor, labels: Tensor): StepResult => {
-    const loss = crossEntropy(model.forward(images), labels, { labelSmoothing });
-    loss.backward();
-    const gradNorm = clipGradNorm(optimizer.parameters(), clipGrad ?? Number.POSITIVE_INFINITY);
-    optimizer.step();
-    optimizer.zeroGrad();
-    ema?.update();
-    return { loss: loss.detach(), gradNorm };
-  };
+  state() {
+    return { loss: this.loss.state(), gradNorm: this.gradNorm.state(), top1: this.top1.state(), skipped: this.skipped };
+  }
+
+  static of(state: ReturnType<EpochMeasures["state"]>): EpochMeasures {
+    const measures = new EpochMeasures();
+    measures.loss.restore(state.loss);
+    measures.gradNorm.restore(state.gradNorm);
+    measures.top1.restore(state.top1);
+    measures.skipped = state.skipped;
+    return measures;
+  }
 }
 
 export interface EpochProgress {
@@ -48,91 +41,110 @@ export interface EpochProgress {
   /** Batches done, of `batches`. */
   readonly batch: number;
   readonly batches: number;
-  readonly loss: Average;
-  readonly gradNorm: number;
+  readonly measures: EpochMeasures;
   readonly lr: number;
-  /** Seconds and samples of the last step. */
+  /** Seconds of the last step, and those of them in which it waited for data. */
   readonly seconds: number;
+  readonly waited: number;
   readonly samples: number;
+}
+
+/** A step whose loss or gradients are no finite numbers. */
+export interface BadStep {
+  readonly epoch: number;
+  readonly batch: number;
+  readonly outcome: StepOutcome;
+  readonly batches: readonly Batch[];
+  /** The default generator's counter before the step. */
+  readonly counter: number;
 }
 
 export interface TrainEpochOptions {
   readonly epoch: number;
   readonly schedule: Schedule;
   readonly optimizer: Optimizer;
-  readonly onStep?: (progress: EpochProgress) => void;
+  /** Batches of one update. Default 1. */
+  readonly accumulate?: number;
+  /** The first batch. Default 0. */
+  readonly from?: number;
+  /** What earlier batches of this epoch have measured. */
+  readonly measures?: EpochMeasures;
+  /** Called after every step; when it gives a promise, the next one waits for it. */
+  readonly onStep?: (progress: EpochProgress) => unknown;
+  /** Called for a step that is no finite number; unless it throws, training goes on. Default: throws. */
+  readonly onBad?: (step: BadStep) => unknown;
+  /** The epoch ends early, after a whole step, when it is aborted. */
+  readonly signal?: AbortSignal;
 }
 
-/** A step as `compile` gives it back. */
-export type CompiledStep = (images: Tensor, labels: Tensor) => Promise<StepResult>;
-
-/** One pass over the loader. Throws when the loss is no longer a number. Returns the mean loss. */
-export async function trainEpoch(step: CompiledStep, loader: DataLoader, options: TrainEpochOptions): Promise<number> {
-  const { epoch, schedule, optimizer, onStep } = options;
-  const loss = new Average();
-  let batch = 0;
-  for (const { images, labels, size } of loader.epoch(epoch)) {
-    const start = performance.now();
-    const lr = schedule(epoch * loader.length + batch);
-    optimizer.setLr(lr);
-    const result = await step(images, labels);
-    const [value, gradNorm] = await Promise.all([result.loss.item(), result.gradNorm.item()]);
-    if (!Number.isFinite(value)) {
-      throw new OpError(
-        "train",
-        `the loss is ${value} at step ${batch} of epoch ${epoch}; try a lower learning rate, a longer warm-up or clipping`,
-      );
-    }
-    loss.add(value, size);
-    batch++;
-    onStep?.({ epoch, batch, batches: loader.length, loss, gradNorm, lr, seconds: (performance.now() - start) / 1000, samples: size });
-  }
-  return loss.mean;
-}
-
-export interface EvalResult {
-  /** Percent. */
-  readonly top1: number;
-  readonly top5: number;
-  /** Mean cross entropy. */
-  readonly loss: number;
-}
-
-export interface EvalProgress extends EvalResult {
+export interface EpochOutcome {
+  readonly measures: EpochMeasures;
+  /** Batches done. Fewer than the loader has where the epoch was ended early. */
   readonly batch: number;
-  readonly batches: number;
 }
 
-export type Evaluation = (loader: DataLoader, onBatch?: (progress: EvalProgress) => void) => Promise<EvalResult>;
+/** Updates that an epoch makes. */
+export const updatesOf = (loader: DataLoader, accumulate = 1): number => Math.ceil(loader.length / accumulate);
 
-/** A function that evaluates the model, as it then is, on all of a loader. Its compiled step is kept from call to call. */
-export function evaluation(model: Classifier): Evaluation {
-  const measure = compile((images: Tensor, labels: Tensor) =>
-    noGrad(() => {
-      const logits = model.forward(images);
-      const best = Math.min(5, logits.shape[1]);
-      return { correct: topkCorrect(logits, labels, [1, best]), loss: crossEntropy(logits, labels, { reduction: "sum" }) };
-    }),
-  );
-  return async (loader, onBatch) => {
-    const training = model.training;
-    model.eval();
-    try {
-      let [top1, top5, loss, seen, batch] = [0, 0, 0, 0, 0];
-      const result = (): EvalResult => ({ top1: (100 * top1) / seen, top5: (100 * top5) / seen, loss: loss / seen });
-      for (const { images, labels, size } of loader.epoch()) {
-        const measured = await measure(images, labels);
-        const [correct, sum] = await Promise.all([measured.correct.data(), measured.loss.item()]);
-        top1 += correct[0];
-        top5 += correct[1];
-        loss += sum;
-        seen += size;
-        batch++;
-        onBatch?.({ ...result(), batch, batches: loader.length });
+/** One pass over the loader. Throws when loss or gradients are no longer numbers. */
+export async function trainEpoch(step: TrainingStep, loader: DataLoader, options: TrainEpochOptions): Promise<EpochOutcome> {
+  const { epoch, schedule, optimizer, accumulate = 1, from = 0, measures = new EpochMeasures(), onStep, onBad = refuse, signal } = options;
+  let batch = from;
+  const source = loader.epoch(epoch, from);
+  try {
+    let start = performance.now();
+    let waiting = nextOf(source, accumulate);
+    while (!signal?.aborted) {
+      const batches = await waiting;
+      if (batches.length === 0) break;
+      const waited = performance.now() - start;
+      const lr = schedule(epoch * updatesOf(loader, accumulate) + Math.floor(batch / accumulate));
+      optimizer.setLr(lr);
+      const { counter } = defaultGenerator;
+      const running = step(batches);
+      // The next batches are fetched while the device is at work.
+      waiting = nextOf(source, accumulate);
+      waiting.catch(() => undefined);
+      const outcome = await running;
+      if (outcome.finite) measures.add(outcome);
+      else {
+        measures.skipped++;
+        await onBad({ epoch, batch, outcome, batches, counter });
       }
-      return result();
-    } finally {
-      model.train(training);
+      batch = Math.min(batch + accumulate, loader.length);
+      const now = performance.now();
+      const { samples } = outcome;
+      const progress = {
+        epoch,
+        batch,
+        batches: loader.length,
+        measures,
+        lr,
+        seconds: (now - start) / 1000,
+        waited: waited / 1000,
+        samples,
+      };
+      start = now;
+      await onStep?.(progress);
     }
-  };
+    await waiting;
+    return { measures, batch: signal?.aborted && batch < loader.length ? batch : loader.length };
+  } finally {
+    await source.return();
+  }
+}
+
+async function nextOf(source: AsyncGenerator<Batch, void, undefined>, count: number): Promise<Batch[]> {
+  const batches: Batch[] = [];
+  while (batches.length < count) {
+    const next = await source.next();
+    if (next.done) break;
+    batches.push(next.value);
+  }
+  return batches;
+}
+
+function refuse({ epoch, batch, outcome: { loss, gradNorm } }: BadStep): never {
+  const what = Number.isFinite(loss) ? `the norm of the gradients is ${gradNorm}` : `the loss is ${loss}`;
+  throw new OpError("train", `${what} at step ${batch} of epoch ${epoch}; try a lower learning rate, a longer warm-up or clipping`);
 }

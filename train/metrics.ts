@@ -43,6 +43,14 @@ export class Average {
     this.#sum += value * count;
     this.#count += count;
   }
+  /** Everything, as plain numbers. */
+  state(): readonly [sum: number, count: number] {
+    return [this.#sum, this.#count];
+  }
+  restore([sum, count]: readonly [sum: number, count: number]): void {
+    this.#sum = sum;
+    this.#count = count;
+  }
   get mean(): number {
     return this.#count === 0 ? Number.NaN : this.#sum / this.#count;
   }

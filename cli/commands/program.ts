@@ -1,26 +1,17 @@
 /** The command line as a whole. What a user did wrong is one line on stderr and status 2; a defect shows its stack and has status 1. */
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { debugLevel } from "../../engine/debug.js";
 import { BackendError, OpError } from "../../engine/errors.js";
+import { Interrupted } from "../training/interrupt.js";
+import { version } from "../version.js";
 import { convertCommand } from "./convert.js";
+import { dataCommand } from "./data.js";
 import { devicesCommand } from "./devices.js";
 import { evalCommand } from "./eval.js";
 import { explainCommand } from "./explain.js";
 import { hyphenated } from "./flags.js";
+import { predictCommand } from "./predict.js";
 import { trainCommand } from "./train.js";
-
-/** package.json is two folders up from the sources, three from dist/. */
-function version(): string {
-  for (const path of ["../../package.json", "../../../package.json"]) {
-    try {
-      return (JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")) as { version: string }).version;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    }
-  }
-  return "unknown";
-}
 
 /** The message for what the user can mend, or null for a defect. */
 function message(error: unknown): string | null {
@@ -34,7 +25,8 @@ function message(error: unknown): string | null {
 /** Runs the command; returns its exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
   const program = new Command("crabro").description("A tensor engine with autograd, and the networks it trains.").version(version());
-  for (const command of [trainCommand(), evalCommand(), explainCommand(), convertCommand(), devicesCommand()]) program.addCommand(command);
+  const commands = [trainCommand(), evalCommand(), predictCommand(), dataCommand(), explainCommand(), convertCommand(), devicesCommand()];
+  for (const command of commands) program.addCommand(command);
   // Errors are printed below, once, for all of them alike.
   for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ outputError: () => undefined });
   try {
@@ -43,6 +35,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    if (error instanceof Interrupted) {
+      console.error(`crabro: ${error.message}`);
+      return error.status;
+    }
     const text = message(error);
     console.error(text === null || debugLevel() > 0 ? error : `crabro: ${text.replaceAll("\n", " ")}`);
     return text === null ? 1 : 2;

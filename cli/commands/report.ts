@@ -1,5 +1,6 @@
 /** What a run shows: a progress bar on a terminal, log lines as timm prints them elsewhere. */
-import type { EpochProgress, EvalProgress, EvalResult } from "../../train/loop.js";
+import type { EvalProgress, EvalResult } from "../../train/evaluate.js";
+import type { EpochProgress } from "../../train/loop.js";
 
 /** What the reporter writes to; `process.stdout` is one. */
 export interface Output {
@@ -8,32 +9,76 @@ export interface Output {
   readonly columns?: number;
 }
 
-const rate = (lr: number): string => Number(lr.toPrecision(3)).toExponential();
-
-function position(batch: number, batches: number): string {
-  const percent = Math.floor((100 * batch) / batches);
-  return `[${String(batch).padStart(4)}/${batches} (${String(percent).padStart(3)}%)]`;
+/** Three digits, as C's `%#.3g`. */
+function threeDigits(value: number): string {
+  const text = value.toPrecision(3);
+  return text.includes(".") || text.includes("e") ? text : `${text}.`;
 }
 
-/** `Train: 0 [  50/156 ( 32%)]  Loss: 1.234 (1.500)  Time: 0.35s, 180/s  LR: 1.2e-3` */
-export function trainLine({ epoch, batch, batches, loss, seconds, samples, lr }: EpochProgress): string {
-  const speed = `Time: ${seconds.toFixed(2)}s, ${Math.round(samples / seconds)}/s`;
-  return `Train: ${epoch} ${position(batch, batches)}  Loss: ${loss.last.toFixed(3)} (${loss.mean.toFixed(3)})  ${speed}  LR: ${rate(lr)}`;
+/** `4.000e-03`, as C prints it. */
+const rate = (lr: number): string => lr.toExponential(3).replace(/e([+-])(\d)$/, "e$10$2");
+
+/** Means over the steps since a moment. */
+interface Means {
+  readonly seconds: number;
+  readonly waited: number;
+  readonly speed: number;
 }
 
-export function evalLine({ batch, batches, loss, top1 }: EvalProgress): string {
-  return `Test: ${position(batch, batches)}  Loss: ${loss.toFixed(3)}  Acc@1: ${top1.toFixed(3)}`;
+/** timm's line: `Train: 0 [  49/156 ( 32%)]  Loss: 1.23 (1.50)  Time: 0.355s,  180.28/s  (0.355s,  180.28/s)  LR: 1.200e-03  Data: 0.001 (0.001)` */
+export function trainLine(progress: EpochProgress, means: Means): string {
+  const { epoch, batch, batches, measures, seconds, samples, lr, waited } = progress;
+  const percent = Math.round((100 * batch) / batches);
+  const at = `[${String(batch - 1).padStart(4)}/${batches} (${String(percent).padStart(3)}%)]`;
+  const loss = `Loss: ${threeDigits(measures.loss.last)} (${threeDigits(measures.loss.mean)})`;
+  const pace = (step: number, speed: number): string => `${step.toFixed(3)}s, ${speed.toFixed(2).padStart(7)}/s`;
+  const time = `Time: ${pace(seconds, samples / seconds)}  (${pace(means.seconds, means.speed)})`;
+  return `Train: ${epoch} ${at}  ${loss}  ${time}  LR: ${rate(lr)}  Data: ${waited.toFixed(3)} (${means.waited.toFixed(3)})`;
+}
+
+export function evalLine({ batch, batches, loss, top1, top5, seconds }: EvalProgress): string {
+  const at = `[${String(batch - 1).padStart(4)}/${batches - 1}]`;
+  const accuracy = `Acc@1: ${top1.toFixed(3).padStart(7)}  Acc@5: ${top5.toFixed(3).padStart(7)}`;
+  return `Test: ${at}  Time: ${(seconds / batch).toFixed(3)}  Loss: ${loss.toFixed(3).padStart(6)}  ${accuracy}`;
 }
 
 /** The line that every evaluation ends with. */
 export const resultLine = ({ top1, top5, loss }: EvalResult): string =>
   `* Acc@1 ${top1.toFixed(3)} Acc@5 ${top5.toFixed(3)} loss ${loss.toFixed(3)}`;
 
+/** `1:05`, `2:03:04`. */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const two = (value: number): string => String(value).padStart(2, "0");
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+const bar = (done: number, width = 16): string => {
+  const full = Math.round(width * done);
+  return "█".repeat(full) + "░".repeat(width - full);
+};
+
+/** What a terminal shows of training, in place of timm's line. `left`: seconds to the end of the run. */
+export function trainBar({ epoch, batch, batches, measures, lr }: EpochProgress, means: Means, epochs: number, left: number): string {
+  const numbers = `loss ${measures.loss.last.toFixed(3)} (${measures.loss.mean.toFixed(3)})  acc ${measures.top1.mean.toFixed(1)}%`;
+  return `${bar(batch / batches)} ${epoch + 1}/${epochs}  ${batch}/${batches}  ${numbers}  ${Math.round(means.speed)} img/s  lr ${Number(lr.toPrecision(3))}  ${duration(left)} left`;
+}
+
+export function evalBar({ batch, batches, loss, top1, samples, seconds }: EvalProgress): string {
+  const left = (seconds / batch) * (batches - batch);
+  return `${bar(batch / batches)} test  ${batch}/${batches}  loss ${loss.toFixed(3)}  acc ${top1.toFixed(1)}%  ${Math.round(samples / seconds)} img/s  ${duration(left)} left`;
+}
+
 /** Prints lines, and between them one bar that is written over. */
 export class Reporter {
   readonly #out: Output;
   readonly #interval: number;
   #bar = false;
+  #seconds = 0;
+  #waited = 0;
+  #samples = 0;
+  #steps = 0;
 
   /** `interval`: batches between two log lines. */
   constructor(out: Output, interval: number) {
@@ -46,27 +91,48 @@ export class Reporter {
     this.#out.write(`${text}\n`);
   }
 
-  train(progress: EpochProgress): void {
-    this.#show(progress.batch, progress.batches, () => trainLine(progress));
+  /** `epochs`: how many the run has. */
+  train(progress: EpochProgress, epochs: number): void {
+    const { batch, batches, epoch, seconds, waited, samples } = progress;
+    // The first step of all traces and compiles; it says nothing of those that follow.
+    if (this.#steps > 0) {
+      this.#seconds += seconds;
+      this.#waited += waited;
+      this.#samples += samples;
+    }
+    this.#steps++;
+    const counted = this.#steps - 1;
+    const means: Means =
+      counted === 0
+        ? { seconds, waited, speed: samples / seconds }
+        : { seconds: this.#seconds / counted, waited: this.#waited / counted, speed: this.#samples / this.#seconds };
+    const left = ((batches - batch + (epochs - epoch - 1) * batches) * samples) / means.speed;
+    this.#show(
+      batch,
+      batches,
+      () => trainLine(progress, means),
+      () => trainBar(progress, means, epochs, left),
+    );
   }
 
   evaluate(progress: EvalProgress): void {
-    this.#show(progress.batch, progress.batches, () => evalLine(progress));
+    this.#show(
+      progress.batch,
+      progress.batches,
+      () => evalLine(progress),
+      () => evalBar(progress),
+    );
   }
 
-  #show(batch: number, batches: number, text: () => string): void {
-    const due = batch === 1 || batch === batches || batch % this.#interval === 0;
+  #show(batch: number, batches: number, text: () => string, shown: () => string): void {
     if (this.#out.isTTY !== true) {
-      if (due) this.line(text());
+      if (batch === 1 || batch === batches || batch % this.#interval === 0) this.line(text());
       return;
     }
-    const width = 20;
-    const done = Math.round((width * batch) / batches);
-    const line = `${"█".repeat(done)}${"░".repeat(width - done)} ${text()}`;
     this.#clear();
-    this.#out.write(line.slice(0, (this.#out.columns ?? 80) - 1));
+    this.#out.write(shown().slice(0, (this.#out.columns ?? 80) - 1));
     this.#bar = true;
-    if (batch === batches) this.line(text());
+    if (batch === batches) this.line(shown());
   }
 
   #clear(): void {

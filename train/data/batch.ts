@@ -1,0 +1,100 @@
+/** One batch on the host: what workers do. */
+import { OpError } from "../../engine/errors.js";
+import { Draws } from "../augment/draws.js";
+import { drawMix, type Mixing, mixImages, mixTargets } from "../augment/mix.js";
+import { applyTransform, type Transform } from "../augment/transform.js";
+import type { Dataset, Source } from "./dataset.js";
+
+/** How batches are made; the same for all of a loader's. Plain data. */
+export interface BatchRecipe {
+  readonly source: Source;
+  readonly transform: Transform;
+  readonly mixing: Mixing | null;
+  /** Classes of the targets, and what is spread over them; null: targets are the labels. */
+  readonly targets: { readonly classes: number; readonly smoothing: number } | null;
+  readonly seed: number;
+  /**
+   * What happens to pictures that cannot be read. `refuse` throws, `replace` takes the next sample of the data set that can be read,
+   * `drop` leaves them out.
+   */
+  readonly broken: "refuse" | "replace" | "drop";
+}
+
+/** Which batch. Together with the recipe it decides every byte. */
+export interface BatchOrder {
+  readonly epoch: number;
+  /** Its number in the epoch. */
+  readonly batch: number;
+  /** Position in the epoch of its first sample. */
+  readonly first: number;
+  readonly indices: Int32Array;
+}
+
+export interface HostBatch {
+  /** [N, C, H, W] */
+  readonly images: Float32Array;
+  readonly labels: Int32Array;
+  /** [N, classes], or null where the labels are the targets. */
+  readonly targets: Float32Array | null;
+  /** Numbers of the samples in the data set. */
+  readonly indices: Int32Array;
+  /** Why pictures could not be read. */
+  readonly broken: readonly string[];
+}
+
+export async function makeBatch(dataset: Dataset, recipe: BatchRecipe, order: BatchOrder): Promise<HostBatch> {
+  const { transform, mixing, seed } = recipe;
+  const planes = { channels: transform.channels, height: transform.size, width: transform.size };
+  const size = planes.channels * planes.height * planes.width;
+  const images = new Float32Array(order.indices.length * size);
+  const indices: number[] = [];
+  const broken: string[] = [];
+  for (let i = 0; i < order.indices.length; i++) {
+    const draws = new Draws(seed, "sample", order.epoch, order.first + i);
+    const index = await firstReadable(dataset, order.indices[i], recipe.broken, broken, (picture) =>
+      applyTransform(picture, transform, draws, images, indices.length * size),
+    );
+    if (index !== null) indices.push(index);
+  }
+  const n = indices.length;
+  const labels = Int32Array.from(indices, (index) => dataset.label(index));
+  let targets: Float32Array | null = null;
+  if (recipe.targets !== null) {
+    const mixes = mixing !== null && !(mixing.offEpoch > 0 && order.epoch >= mixing.offEpoch);
+    const mix = mixes ? drawMix(mixing, planes, new Draws(seed, "batch", order.epoch, order.batch)) : { lambda: 1, box: null };
+    mixImages(images, n, planes, mix);
+    targets = mixTargets(labels, recipe.targets.classes, mix.lambda, recipe.targets.smoothing);
+  }
+  return {
+    images: n === order.indices.length ? images : images.slice(0, n * size),
+    labels,
+    targets,
+    indices: Int32Array.from(indices),
+    broken,
+  };
+}
+
+/** Reads sample `index`, or where that is allowed the next one that can be read; returns which it was. */
+async function firstReadable(
+  dataset: Dataset,
+  index: number,
+  policy: BatchRecipe["broken"],
+  broken: string[],
+  use: (picture: Awaited<ReturnType<Dataset["picture"]>>) => void,
+): Promise<number | null> {
+  for (let tried = 0; tried < dataset.length; tried++) {
+    const at = (index + tried) % dataset.length;
+    let picture: Awaited<ReturnType<Dataset["picture"]>>;
+    try {
+      picture = await dataset.picture(at);
+    } catch (error) {
+      if (policy === "refuse") throw error;
+      broken.push(`${dataset.title(at)}: ${(error as Error).message}`);
+      if (policy === "drop") return null;
+      continue;
+    }
+    use(picture);
+    return at;
+  }
+  throw new OpError("data", `no picture of ${dataset.name} can be read; the first said: ${broken[0]}`);
+}

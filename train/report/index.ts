@@ -1,0 +1,7 @@
+/** What a run leaves to be read. */
+export * from "./confusion.js";
+export * from "./events.js";
+export * from "./gallery.js";
+export * from "./history.js";
+export * from "./html.js";
+export * from "./sheet.js";

@@ -1,0 +1,4 @@
+/** Runs on disk. */
+export * from "./folder.js";
+export * from "./lock.js";
+export * from "./state.js";
