@@ -14,14 +14,16 @@ registerBackend("wasm", async ({ maxBytes, relaxed }) =>
     relaxed: relaxed !== false,
   }),
 );
-registerBackend("webgpu", async ({ software, limits, maxBytes }) => {
+const openWebgpu = async ({ software, limits, maxBytes }: DeviceOptions) => {
   const { createWebgpuBackend } = await import("./backends/webgpu/index.js");
   return createWebgpuBackend({
     ...(typeof software === "boolean" ? { software } : {}),
     ...(limits === "default" ? { limits } : {}),
     ...(typeof maxBytes === "number" ? { maxBytes } : {}),
   });
-});
+};
+registerBackend("webgpu", openWebgpu);
+registerBackend("webgpu:software", (options) => openWebgpu({ ...options, software: true }));
 
 export * from "./autograd/index.js";
 export * from "./engine/index.js";

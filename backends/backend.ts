@@ -40,6 +40,8 @@ export interface BackendLimits {
 export interface LaunchTime {
   readonly name: string;
   readonly milliseconds: number;
+  /** When it began, in milliseconds after the first of its run; the launches of a run follow one another where this is left out. */
+  readonly start?: number;
 }
 
 export interface Backend {
@@ -64,8 +66,10 @@ export interface Backend {
   accepts(kernel: Kernel): true | string;
   /** May finish at once; rejects or throws BackendError that quotes the source. */
   compile(kernel: Kernel): Executable | Promise<Executable>;
-  /** Queues the launches in order and never waits. A failure surfaces at the next download. With `times`, one entry a launch. */
+  /** Queues the launches in order and never waits. A failure surfaces at the next download. With `times`, which is called once, one entry a launch, or none where the run failed. */
   run(launches: readonly Launch[], times?: (times: readonly LaunchTime[]) => void): void;
+  /** Where runs are queued: null, or a promise of the moment when enough of them are done that the next may be queued. */
+  room?(): Promise<void> | null;
   /** Frees everything. Later calls throw. */
   destroy(): void;
 }

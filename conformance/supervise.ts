@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { environmentFor } from "../cli/software.js";
 import type { Job, Report } from "./child.js";
 import { Folder, UsageError } from "./folder.js";
 import { failed, type Outcome } from "./outcome.js";
@@ -70,7 +71,8 @@ interface Listener {
 function runChild(job: Job, limit: number, listener: Listener): Promise<void> {
   const file = fileURLToPath(new URL(`./child${extname(fileURLToPath(import.meta.url))}`, import.meta.url));
   // What this process was started with loads TypeScript, where that is needed.
-  const child: ChildProcess = fork(file, { execArgv: process.execArgv, stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const env = environmentFor(job.device) ?? process.env;
+  const child: ChildProcess = fork(file, { execArgv: process.execArgv, env, stdio: ["ignore", "inherit", "inherit", "ipc"] });
   return new Promise((resolve, reject) => {
     let running: number | null = null;
     let any = false;

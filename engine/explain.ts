@@ -147,7 +147,7 @@ export async function profile<T>(fn: () => T | Promise<T>, options: { readonly d
   let result: T;
   try {
     result = await fn();
-    await device.executor.idle();
+    await device.executor.timed();
   } finally {
     device.executor.onKernel = null;
   }

@@ -71,6 +71,9 @@ async function hasVulkanLoader(): Promise<boolean> {
   return existsSync(cache) && readFileSync(cache).includes(loader);
 }
 
+const softwareRemedy =
+  "; a software adapter is found by processes that start in the environment of softwareGpuEnvironment(), as the command does for --device webgpu:software";
+
 export const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 
 export function isSoftwareAdapter({ info }: GPUAdapter): boolean {
@@ -84,13 +87,17 @@ export async function openDevice(options: AdapterOptions): Promise<Opened> {
   const gpu = await findGpu();
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (adapter === null) {
-    throw new BackendError(name, "no adapter: there is no GPU, or no driver that WebGPU can use (on Linux, Vulkan and its loader)");
+    throw new BackendError(
+      name,
+      `no adapter: there is no GPU, or no driver that WebGPU can use (on Linux, Vulkan and its loader)${options.software ? softwareRemedy : ""}`,
+    );
   }
   const isSoftware = isSoftwareAdapter(adapter);
   const { info } = adapter;
   const title = [info.description || info.device || info.vendor || "unnamed adapter", info.architecture].filter(Boolean).join(", ");
   if (options.software !== undefined && options.software !== isSoftware) {
-    throw new BackendError(name, `the adapter is ${title}, which is ${isSoftware ? "" : "not "}a software adapter`);
+    const remedy = options.software ? softwareRemedy : "";
+    throw new BackendError(name, `the adapter is ${title}, which is ${isSoftware ? "" : "not "}a software adapter${remedy}`);
   }
   const requiredLimits = options.limits === "default" ? {} : Object.fromEntries(wanted.map((limit) => [limit, adapter.limits[limit]]));
   const requiredFeatures: GPUFeatureName[] = adapter.features.has("timestamp-query") ? ["timestamp-query"] : [];

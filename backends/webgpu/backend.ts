@@ -6,12 +6,16 @@ import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTi
 import { type AdapterOptions, type Opened, openDevice, reasonOf, usage } from "./adapter.js";
 import { emitLoops, maxPoints } from "./emit.js";
 import { type Pipeline, Pipelines } from "./pipelines.js";
+import { type Cost, Queue, type QueueOptions, type Work } from "./queue.js";
+import { inScopes } from "./scopes.js";
 import { Staging } from "./staging.js";
-import { type Encode, runTimed } from "./timing.js";
+import { runTimed } from "./timing.js";
 
 export interface WebgpuOptions extends AdapterOptions {
   /** Refuse to hold more than this. */
   readonly maxBytes?: number;
+  /** How much is queued before the host waits, and how long one submit may take. */
+  readonly queue?: QueueOptions;
 }
 
 interface WebgpuBuffer extends BufferHandle {
@@ -23,12 +27,13 @@ interface WebgpuExecutable extends Executable {
   /** Null where the kernel has nothing to do. */
   readonly pipeline: Pipeline | null;
   readonly groups: readonly [number, number];
+  readonly cost: Cost;
 }
 
 const name = "webgpu";
 
-/** Bind groups kept for each executable. */
-const maxBindGroups = 64;
+/** Bind groups kept for each pipeline: a step may update hundreds of parameters of one shape by one kernel. */
+const maxBindGroups = 1024;
 
 /** Opens a device on an adapter of its own. */
 export async function createWebgpuBackend(options: WebgpuOptions = {}): Promise<Backend> {
@@ -41,6 +46,7 @@ class WebgpuBackend implements Backend {
   private readonly device: GPUDevice;
   private readonly pipelines: Pipelines;
   private readonly staging: Staging;
+  private readonly queue: Queue;
   private readonly live = new Set<WebgpuBuffer>();
   private readonly bindGroups = new WeakMap<Pipeline, Map<string, GPUBindGroup>>();
   /** Verdicts on what was submitted, not all of them in yet. */
@@ -68,11 +74,15 @@ class WebgpuBackend implements Backend {
     };
     this.pipelines = new Pipelines(device);
     this.staging = new Staging(device);
+    this.queue = new Queue(device, options.queue);
     device.addEventListener("uncapturederror", ({ error }) => {
       this.failure ??= new BackendError(name, error.message);
     });
     void device.lost.then(({ reason, message }) => {
-      if (!this.destroyed) this.lost = `the device was lost (${message || reason}); open another with device("${name}")`;
+      if (!this.destroyed) {
+        const why = [reason, message].filter(Boolean).join(": ");
+        this.lost = `the device was lost (${why}), and the tensors on it with it; open another with device("${name}") and load what was saved`;
+      }
     });
   }
 
@@ -89,9 +99,10 @@ class WebgpuBackend implements Backend {
     if (size > maxBufferBytes) throw new BackendError(name, `a buffer of ${size} bytes is larger than the ${maxBufferBytes} allowed`);
     const most = this.options.maxBytes ?? Infinity;
     if (this.bytes + size > most) throw new BackendError(name, `no room for ${size} bytes: ${this.bytes} of ${most} are in use`);
-    this.device.pushErrorScope("out-of-memory");
-    const buffer = this.device.createBuffer({ size, usage: usage.storage | usage.copySource | usage.copyTarget });
-    this.expectNoError(`no room for ${size} bytes beside the ${this.bytes} in use`);
+    const { made: buffer, error } = inScopes(this.device, () =>
+      this.device.createBuffer({ size, usage: usage.storage | usage.copySource | usage.copyTarget }),
+    );
+    this.expectNoError(error, `no room for ${size} bytes beside the ${this.bytes} in use`, "; take smaller batches, or checkpoint()");
     const own: WebgpuBuffer = { dtype, length, id: this.buffersMade++, buffer };
     this.live.add(own);
     this.bytes += size;
@@ -99,7 +110,8 @@ class WebgpuBackend implements Backend {
   }
 
   free(buffer: BufferHandle): void {
-    this.check();
+    // The collector's safety net comes by when it likes.
+    if (this.destroyed) return;
     const own = this.own(buffer);
     this.live.delete(own);
     this.bytes -= own.buffer.size;
@@ -131,6 +143,8 @@ class WebgpuBackend implements Backend {
       broken = error;
     }
     await Promise.all(checks);
+    // The loss is told of at about the time at which reads break.
+    if (broken !== null && !this.destroyed) await Promise.race([this.device.lost, new Promise((later) => setTimeout(later, 100))]);
     const { failure } = this;
     this.failure = null;
     if (this.lost !== null) throw new BackendError(name, this.lost);
@@ -170,49 +184,40 @@ class WebgpuBackend implements Backend {
     if (accepted !== true || kernel.kind !== "loops") throw new BackendError(name, `${kernel.name}: ${accepted}`);
     const program = emitLoops(kernel);
     if (program === null) return executable(kernel, "// an axis is empty: nothing to do\n", null, [0, 0]);
-    const pipeline = await this.pipelines.get(kernel, program.source);
+    const pipeline = await this.pipelines.get(kernel, program.source).catch(async (error: unknown) => {
+      await Promise.race([this.device.lost, new Promise((later) => setTimeout(later, 0))]);
+      this.check();
+      throw error;
+    });
     return executable(kernel, program.source, pipeline, program.groups);
   }
 
   run(launches: readonly Launch[], times?: (times: readonly LaunchTime[]) => void): void {
     this.check();
-    const prepared: { name: string; encode: Encode }[] = [];
+    const prepared: (Work & { name: string })[] = [];
     for (const { executable, buffers } of launches) {
-      const { kernel, pipeline, groups } = executable as WebgpuExecutable;
+      const { kernel, pipeline, groups, cost } = executable as WebgpuExecutable;
       try {
         const own = buffers.map((buffer) => this.own(buffer));
         const bindGroup = pipeline && this.bindGroup(pipeline, own);
-        const encode: Encode = (pass) => {
+        const encode = (pass: GPUComputePassEncoder): void => {
           if (pipeline === null) return;
           pass.setPipeline(pipeline.pipeline);
           pass.setBindGroup(0, bindGroup);
           pass.dispatchWorkgroups(groups[0], groups[1]);
         };
-        prepared.push({ name: kernel.name, encode });
+        prepared.push({ name: kernel.name, encode, cost });
       } catch (cause) {
         this.failure ??= new BackendError(name, `${kernel.name} failed: ${reasonOf(cause)}`, { cause });
         break;
       }
     }
-    this.device.pushErrorScope("validation");
-    if (times === undefined) {
-      const encoder = this.device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      for (const { encode } of prepared) encode(pass);
-      pass.end();
-      this.device.queue.submit([encoder.finish()]);
-    } else {
-      const report = runTimed(
-        this.device,
-        this.staging,
-        prepared.map(({ encode }) => encode),
-      ).then(
-        (measured) => times(measured.map((milliseconds, i) => ({ name: prepared[i].name, milliseconds }))),
-        () => {}, // a lost device: the next download says so
-      );
-      void report;
-    }
-    this.expectNoError(`a run of ${launches.map(({ executable }) => executable.kernel.name).join(", ")} failed`);
+    const { error } = inScopes(this.device, () => (times === undefined ? this.queue.submit(prepared) : this.timed(prepared, times)));
+    this.expectNoError(error, `a run of ${launches.map(({ executable }) => executable.kernel.name).join(", ")} failed`);
+  }
+
+  room(): Promise<void> | null {
+    return this.destroyed || this.lost !== null ? null : this.queue.room();
   }
 
   destroy(): void {
@@ -231,14 +236,20 @@ class WebgpuBackend implements Backend {
     if (this.lost !== null) throw new BackendError(name, this.lost);
   }
 
-  /** Ends an error scope; what it caught reaches the next download. */
-  private expectNoError(what: string): void {
-    const check = this.device.popErrorScope().then(
-      (error) => {
-        if (error !== null) this.failure ??= new BackendError(name, `${what}: ${error.message}`);
-      },
-      () => {}, // a lost device answers no more
+  /** Runs launches one by one. Of a lost device there are no times; the next download says so. */
+  private timed(work: readonly (Work & { name: string })[], times: (times: readonly LaunchTime[]) => void): void {
+    const encodes = work.map(({ encode }) => encode);
+    void runTimed(this.device, this.staging, encodes).then(
+      (measured) => times(measured.map((time, i) => ({ ...time, name: work[i].name }))),
+      () => times([]),
     );
+  }
+
+  /** What an error scope catches reaches the next download. */
+  private expectNoError(caught: Promise<GPUError | null>, what: string, remedy = ""): void {
+    const check = caught.then((error) => {
+      if (error !== null) this.failure ??= new BackendError(name, `${what}: ${error.message}${remedy}`);
+    });
     this.checks.push(check);
     // What has been answered need not be waited for.
     if (this.checks.length >= 1024) this.checks = [Promise.all(this.checks).then(() => {})];
@@ -276,6 +287,7 @@ const executable = (kernel: Kernel, source: string, pipeline: Pipeline | null, g
   source,
   pipeline,
   groups,
+  cost: { milliseconds: null },
 });
 
 /** The queue takes no shared memory. */

@@ -2,6 +2,7 @@
 import { BackendError } from "../../engine/errors.js";
 import type { BufferSpec, Kernel } from "../../engine/kernel/ir.js";
 import { computeStage, reasonOf } from "./adapter.js";
+import { inScopes } from "./scopes.js";
 
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;
@@ -37,18 +38,20 @@ export class Pipelines {
     const { device } = this;
     // Its own, since `layout: "auto"` drops a buffer that the code does not use.
     const layout = this.layout(kernel.buffers);
-    device.pushErrorScope("validation");
-    const module = device.createShaderModule({ label: kernel.name, code: source });
-    const pipeline = device.createComputePipelineAsync({
-      label: kernel.name,
-      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module, entryPoint: "main" },
+    const { made, error: caught } = inScopes(device, () => {
+      const module = device.createShaderModule({ label: kernel.name, code: source });
+      const pipeline = device.createComputePipelineAsync({
+        label: kernel.name,
+        layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+        compute: { module, entryPoint: "main" },
+      });
+      return { module, pipeline };
     });
-    const invalid = device.popErrorScope();
+    const { module, pipeline } = made;
     try {
       return { pipeline: await pipeline, layout };
     } catch (cause) {
-      const error = await invalid.catch(() => null);
+      const error = await caught;
       const { messages } = await module.getCompilationInfo();
       throw new BackendError(
         "webgpu",

@@ -2,11 +2,10 @@
 import type { Backend, BufferHandle, Executable, Launch, LaunchTime } from "../../backends/backend.js";
 import { debugLevel, debugLog } from "../debug.js";
 import { hostArray, type TypedArray } from "../dtype.js";
-import { InternalError } from "../errors.js";
-import type { Kernel } from "../kernel/ir.js";
+import { BackendError, InternalError } from "../errors.js";
 import { printKernel } from "../kernel/print.js";
 import type { HostFunction } from "../ops/host.js";
-import type { HostStep, Plan } from "../schedule/plan.js";
+import type { HostStep, KernelStep, Plan } from "../schedule/plan.js";
 import type { CompiledPlan } from "./cache.js";
 import type { BufferPool } from "./storage.js";
 
@@ -22,6 +21,8 @@ export interface Binding {
 export interface KernelTime {
   readonly name: string;
   readonly milliseconds: number;
+  /** Milliseconds after the start of its plan's first kernel. */
+  readonly start: number;
   readonly flops: number;
   readonly bytes: number;
   readonly ops: readonly string[];
@@ -38,10 +39,25 @@ function showKernel({ name, milliseconds, flops, bytes, ops }: KernelTime): void
   );
 }
 
+/** What a compiler refuses says from which operations it came. */
+function attempt<T>(action: () => T | Promise<T>, ops: string): T | Promise<T> {
+  const explained = (error: unknown): never => {
+    if (!(error instanceof BackendError)) throw error;
+    throw new BackendError(error.backend, `${ops}: ${error.message.replace(`${error.backend}: `, "")}`, { cause: error });
+  };
+  try {
+    const made = action();
+    return made instanceof Promise ? made.catch(explained) : made;
+  } catch (error) {
+    return explained(error);
+  }
+}
+
 const isData = (b: BufferHandle | TypedArray): b is TypedArray => ArrayBuffer.isView(b);
 
 export class Executor {
   private tail: Promise<void> | null = null;
+  private readonly timings = new Set<Promise<void>>();
   private readonly executables = new Map<string, Executable>();
   /** While set, every kernel is timed and reported. */
   onKernel: ((time: KernelTime) => void) | null = null;
@@ -53,8 +69,7 @@ export class Executor {
 
   /** Compiles a plan's kernels, side by side where the backend compiles asynchronously. */
   compile(plan: Plan): CompiledPlan {
-    const kernels = plan.steps.flatMap((step) => (step.kind === "kernel" ? [step.kernel] : []));
-    const made = kernels.map((kernel) => this.executable(kernel));
+    const made = plan.steps.flatMap((step) => (step.kind === "kernel" ? [this.executable(step)] : []));
     if (made.every((e): e is Executable => !(e instanceof Promise))) return { plan, executables: made, ready: null };
     const ready = Promise.all(made).then((executables) => {
       compiled.executables = executables;
@@ -64,12 +79,15 @@ export class Executor {
     return compiled;
   }
 
-  private executable(kernel: Kernel): Executable | Promise<Executable> {
+  private executable({ kernel, info }: KernelStep): Executable | Promise<Executable> {
     const key = printKernel(kernel);
     const known = this.executables.get(key);
     if (known !== undefined) return known;
     debugLog(5, () => key);
-    const made = this.backend.compile(kernel);
+    const made = attempt(
+      () => this.backend.compile(kernel),
+      `${info.ops.join(" + ")}${info.modules.length > 0 ? ` in ${info.modules.join(", ")}` : ""}`,
+    );
     const keep = (executable: Executable): Executable => {
       if (this.executables.size >= 4096) this.executables.delete(this.executables.keys().next().value as string);
       this.executables.set(key, executable);
@@ -79,9 +97,15 @@ export class Executor {
     return made instanceof Promise ? made.then(keep) : keep(made);
   }
 
-  /** Runs after everything queued before. Returns null when all was posted at once, else a promise of the end. */
-  run(compiled: CompiledPlan, binding: Binding): Promise<void> | null {
-    const direct = this.tail === null && compiled.executables !== null && compiled.plan.steps.every((step) => step.kind === "kernel");
+  /**
+   * Runs after everything queued before. Returns null when all was posted at once, else a promise of the end. Where the device lags too far
+   * behind, the plan waits for it, unless the caller cannot.
+   */
+  run(compiled: CompiledPlan, binding: Binding, waits = true): Promise<void> | null {
+    // A loop that flushes without ever awaiting cannot be held back: what it would wait for comes by when it awaits.
+    const room = waits ? (this.backend.room?.() ?? null) : null;
+    const direct =
+      this.tail === null && room === null && compiled.executables !== null && compiled.plan.steps.every((step) => step.kind === "kernel");
     if (direct) {
       this.post(compiled, binding);
       return null;
@@ -91,6 +115,7 @@ export class Executor {
       .catch(() => {})
       .then(async () => {
         await compiled.ready;
+        await room;
         await this.steps(compiled, binding);
       });
     const tail = done
@@ -100,6 +125,12 @@ export class Executor {
       });
     this.tail = tail;
     return done;
+  }
+
+  /** Resolves when the times of all that ran are known. */
+  async timed(): Promise<void> {
+    await this.idle();
+    await Promise.all(this.timings);
   }
 
   /** Resolves when nothing is queued on the host's side. */
@@ -192,9 +223,18 @@ export class Executor {
       return;
     }
     const infos = steps.slice(from, to).flatMap((step) => (step.kind === "kernel" ? [{ name: step.kernel.name, ...step.info }] : []));
-    this.backend.run(launches, (times: readonly LaunchTime[]) => {
-      times.forEach((time, i) => report({ ...infos[i], milliseconds: time.milliseconds }));
+    const told = new Promise<void>((resolve) => {
+      this.backend.run(launches, (times: readonly LaunchTime[]) => {
+        let end = 0;
+        times.forEach(({ milliseconds, start = end }, i) => {
+          end = start + milliseconds;
+          report({ ...infos[i], milliseconds, start });
+        });
+        resolve();
+      });
     });
+    this.timings.add(told);
+    void told.then(() => this.timings.delete(told));
   }
 
   private async call(step: HostStep, slots: readonly BufferHandle[], fn: HostFunction): Promise<void> {

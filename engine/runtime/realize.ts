@@ -123,7 +123,7 @@ function compute(device: Device, wanted: readonly Node[], refuse: (node: Node, e
     graph,
     roots.map((node) => ({ node, donor: null })),
   );
-  const done = submit(device, graph, compiled, roots, effects);
+  const done = submit(device, graph, compiled, roots, effects, wanted.length > 0);
   return checks.length === 0 ? done : Promise.resolve(done).then(() => assertChecks(device, checks));
 }
 
@@ -168,6 +168,7 @@ function submit(
   compiled: CompiledPlan,
   roots: readonly Node[],
   effects: readonly Tensor[],
+  waits: boolean,
 ): Promise<void> | null {
   const storages = roots.map((node) => new Storage(device.pool, device.pool.acquire(node.dtype, numel(node.shape)), numel(node.shape)));
   const pinned = graph.leaves.flatMap((node) => (node.value?.kind === "device" ? [node.value.storage] : []));
@@ -184,7 +185,7 @@ function submit(
   };
   let done: Promise<void> | null;
   try {
-    done = device.executor.run(compiled, binding);
+    done = device.executor.run(compiled, binding, waits);
   } catch (error) {
     fail(error);
     throw error;

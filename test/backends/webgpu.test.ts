@@ -19,6 +19,7 @@ const skip: readonly Skip[] = [
 ];
 
 runBackendTests({ name: "webgpu", create: () => createWebgpuBackend(), skip }, vitest);
+runBackendTests({ name: "webgpu with default limits", create: () => createWebgpuBackend({ limits: "default" }), skip }, vitest);
 
 describe("webgpu", () => {
   let webgpu: Device;

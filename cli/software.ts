@@ -1,0 +1,31 @@
+/** The name `webgpu:software` on a command line: the software adapter is found only by a process that starts in its environment. */
+import { spawn } from "node:child_process";
+import { softwareGpuEnvironment } from "../backends/webgpu/software.js";
+
+const softwareName = "webgpu:software";
+
+/** The environment for processes that open this device, where it takes one; null where the present one will do. */
+export function environmentFor(device: string): NodeJS.ProcessEnv | null {
+  if (device !== softwareName) return null;
+  const environment = softwareGpuEnvironment();
+  const isThere = process.env.VK_DRIVER_FILES === environment.VK_DRIVER_FILES;
+  return isThere ? null : { ...process.env, ...environment };
+}
+
+/** Runs this very process once more in the environment that its arguments call for, and returns its exit status; null where none is called for. */
+export async function runAgainFor(argv: readonly string[]): Promise<number | null> {
+  const isNamed = argv.some((argument) => argument === softwareName || argument.endsWith(`=${softwareName}`));
+  const env = isNamed ? environmentFor(softwareName) : null;
+  if (env === null) return null;
+  const child = spawn(process.execPath, [...process.execArgv, process.argv[1], ...argv], { env, stdio: "inherit" });
+  // The terminal interrupts both; the child's own end decides.
+  const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
+  process.on("SIGINT", () => {}).on("SIGTERM", forward);
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("exit", (code, signal) => {
+      process.off("SIGTERM", forward);
+      resolve(code ?? (signal === "SIGINT" ? 130 : 1));
+    });
+  });
+}
