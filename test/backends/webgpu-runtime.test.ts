@@ -54,7 +54,8 @@ describe("a lost device", () => {
     await realize(x);
     const pending = Promise.allSettled([matmul(x, x).data(), gelu(x).sum().item()]);
     gpu.destroy();
-    const said = /^webgpu: (\w+: )?the device was lost \(destroyed.*\), and the tensors on it with it; open another with device\("webgpu"\)/;
+    const said =
+      /^webgpu: (\w+: )?the device was lost \(destroyed.*\), and the tensors on it with it; open another with device\("webgpu"\)/;
     for (const result of await pending)
       expect(result).toMatchObject({ status: "rejected", reason: { message: expect.stringMatching(said) } });
     await expect(x.data()).rejects.toThrow(said);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import * as vitest from "vitest";
-import { runBackendTests, type Skip } from "../../backends/conformance.js";
+import { runBackendTests } from "../../backends/conformance.js";
 import { gelu } from "../../backends/conformance-kernels.js";
 import { openDevice } from "../../backends/webgpu/adapter.js";
 import { createWebgpuBackend } from "../../backends/webgpu/index.js";
@@ -8,18 +8,13 @@ import { Pipelines } from "../../backends/webgpu/pipelines.js";
 import { Folder } from "../../conformance/folder.js";
 import { tasksOf } from "../../conformance/tasks.js";
 import * as crabro from "../../index.js";
-import { type Device, defaultDevice, device, setDefaultDevice, tensor } from "../../index.js";
+import { type Device, defaultDevice, device, setDefaultDevice } from "../../index.js";
 import { type Program, programs, run, show } from "../fuzz/programs.js";
+import { skip } from "./webgpu-skip.js";
 
 const { afterAll, beforeAll, describe, expect, it } = vitest;
 
-const skip: readonly Skip[] = [
-  { test: "float64", reason: "WGSL has no 64-bit floats" },
-  { test: "template ", reason: "no shader for line transforms yet; the scheduler takes their slow definitions" },
-];
-
 runBackendTests({ name: "webgpu", create: () => createWebgpuBackend(), skip }, vitest);
-runBackendTests({ name: "webgpu with default limits", create: () => createWebgpuBackend({ limits: "default" }), skip }, vitest);
 
 describe("webgpu", () => {
   let webgpu: Device;
@@ -77,17 +72,6 @@ describe("webgpu", () => {
       });
     }
   }
-});
-
-describe("webgpu with default limits", () => {
-  it("binds no more than eight buffers, and splits kernels that want more", async () => {
-    const small = await device("webgpu", { limits: "default", verify: true });
-    expect(small.backend.limits.maxBuffersPerKernel).toBe(8);
-    const inputs = Array.from({ length: 20 }, (_, i) => tensor([i, 2 * i, -i], { device: small }));
-    const sum = inputs.reduce((total, x) => total.add(x.mul(x)));
-    expect([...(await sum.data())]).toEqual([2470, 9880, 2470]);
-    await small.close();
-  });
 });
 
 describe('device("auto")', () => {
