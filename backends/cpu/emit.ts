@@ -2,18 +2,14 @@
 import type { Axis, BufferSpec, Expr, Kernel, LoopKernel, Store } from "../../engine/kernel/ir.js";
 import { identityOf } from "../../engine/kernel/scalar.js";
 import { axesOf, ExprPool } from "../../engine/kernel/simplify.js";
-import { type ClampedNest, type ClampedStage, clampNest, type Loop } from "../loops/clamp.js";
+import { type ClampedNest, clampNest } from "../loops/clamp.js";
+import { type Group, groupStages, groupStores, isTrue, readsWritten, stageExprs } from "../loops/groups.js";
 import { Importer, mergeAxes, storeExprs } from "../loops/nest.js";
-import { loadsOf, stagesOf } from "../loops/walk.js";
-import { type Memory, Writer } from "./expressions.js";
-import { combined, literal, stored } from "./scalar.js";
+import { stored } from "../loops/text.js";
+import { loadsOf } from "../loops/walk.js";
+import { type Memory, Writer } from "../loops/writer.js";
+import { combined, javaScript } from "./scalar.js";
 import { tileNest } from "./tile.js";
-
-/** Stages that share a loop. */
-interface Group {
-  readonly numbers: readonly number[];
-  readonly stages: readonly ClampedStage[];
-}
 
 /** The text of a function body that returns the kernel as a function of its buffers, named b0, b1, … */
 export function emitLoops(kernel: LoopKernel, tileFrom?: number): string {
@@ -38,7 +34,7 @@ const indent = (text: string): string => text.replace(/^(?=.)/gm, "  ");
 export const memoryOf = (buffers: readonly BufferSpec[]): readonly Memory[] => buffers.map(({ length }, i) => ({ name: `b${i}`, length }));
 
 function emitNest(buffers: readonly BufferSpec[], nest: ClampedNest): string {
-  const writer = new Writer(memoryOf(buffers), nest.weakened);
+  const writer = new Writer(javaScript, memoryOf(buffers), nest.weakened);
   for (const stage of nest.stages) for (const e of stageExprs(stage)) writer.count(e);
   countStores(writer, nest.stores);
 
@@ -46,7 +42,7 @@ function emitNest(buffers: readonly BufferSpec[], nest: ClampedNest): string {
   let next = 0;
   for (const axis of nest.axes) {
     while (next < groups.length && needsNone(groups[next], nest.axes.slice(writer.depth))) writeGroup(writer, groups[next++]);
-    writer.openLoop(axis, literal(0, "int32"), literal(axis.size, "int32"), 1, false);
+    writer.openLoop(axis, javaScript.literal(0, "int32"), javaScript.literal(axis.size, "int32"), 1, false);
   }
   while (next < groups.length) writeGroup(writer, groups[next++]);
   writeStores(writer, nest.stores);
@@ -54,55 +50,19 @@ function emitNest(buffers: readonly BufferSpec[], nest: ClampedNest): string {
   return writer.finish();
 }
 
-const stageExprs = ({ loops, condition, body }: ClampedStage): readonly Expr[] => [
-  ...loops.flatMap((loop) => [loop.lower, loop.upper, loop.condition]),
-  condition,
-  body,
-];
-
 /** Whether a group needs none of the loops still to be opened: it then runs before them, once for all their points. */
 function needsNone({ stages }: Group, loops: readonly Axis[]): boolean {
   return stages.every((stage) => stageExprs(stage).every((e) => loops.every((axis) => !axesOf(e).has(axis))));
-}
-
-/** Consecutive stages over the same loops that do not use one another. */
-function groupStages(stages: readonly ClampedStage[]): readonly Group[] {
-  const groups: { numbers: number[]; stages: ClampedStage[] }[] = [];
-  stages.forEach((stage, number) => {
-    const group = groups[groups.length - 1];
-    const joins =
-      group !== undefined && sameLoops(group.stages[0].loops, stage.loops) && !group.numbers.some((i) => stagesOf(stage.body).has(i));
-    if (joins) {
-      group.numbers.push(number);
-      group.stages.push(stage);
-    } else {
-      groups.push({ numbers: [number], stages: [stage] });
-    }
-  });
-  return groups;
-}
-
-function sameLoops(a: readonly Loop[], b: readonly Loop[]): boolean {
-  return (
-    a.length === b.length &&
-    a.every(({ axis, lower, upper, step, condition }, i) => {
-      const other = b[i];
-      const sameBounds = lower === other.lower && upper === other.upper && step === other.step;
-      return axis === other.axis && sameBounds && condition === other.condition;
-    })
-  );
 }
 
 export function countStores(writer: Writer, stores: readonly Store[]): void {
   for (const store of stores) for (const e of storeExprs(store)) writer.count(e);
 }
 
-const isTrue = (e: Expr): boolean => e.op === "const" && e.value !== 0;
-
 function writeGroup(writer: Writer, { numbers, stages }: Group): void {
   const names = stages.map(({ combine, body }) => {
     const name = writer.name("s");
-    writer.line(`let ${name} = ${literal(identityOf(combine, body.dtype), body.dtype).code};`);
+    writer.line(`let ${name} = ${javaScript.literal(identityOf(combine, body.dtype), body.dtype).code};`);
     return name;
   });
   const outer = writer.depth;
@@ -125,17 +85,13 @@ function writeGroup(writer: Writer, { numbers, stages }: Group): void {
 
 /** Stores over the same axes share a loop; all loads come before the stores that would change them. */
 export function writeStores(writer: Writer, stores: readonly Store[]): void {
-  const groups: Store[][] = [];
-  for (const store of stores) {
-    const group = groups.find(([{ axes }]) => axes.length === store.axes.length && axes.every((axis, i) => axis === store.axes[i]));
-    if (group) group.push(store);
-    else groups.push([store]);
-  }
+  const groups = groupStores(stores);
   const lists = new Map([...overwritten(groups)].map((buffer) => [buffer, writer.name("w")]));
   for (const list of lists.values()) writer.line(`const ${list} = [];`);
   for (const group of groups) {
     if (group[0].axes.some((axis) => axis.size === 0)) continue;
-    for (const axis of group[0].axes) writer.openLoop(axis, literal(0, "int32"), literal(axis.size, "int32"), 1, false);
+    for (const axis of group[0].axes)
+      writer.openLoop(axis, javaScript.literal(0, "int32"), javaScript.literal(axis.size, "int32"), 1, false);
     writeGroupOfStores(writer, group, lists);
     for (const _ of group[0].axes) writer.close();
   }
@@ -159,10 +115,8 @@ function overwritten(groups: readonly (readonly Store[])[]): ReadonlySet<number>
 
 /** `lists` take what is to be written to a buffer later, index and value in turn. */
 function writeGroupOfStores(writer: Writer, stores: readonly Store[], lists: ReadonlyMap<number, string>): void {
-  const written = new Set(stores.map((store) => store.buffer));
-  const readsWritten = [...loadsOf(stores.flatMap(storeExprs))].some((load) => written.has(load.buffer));
   // In place: what a store overwrites may be read by the next one.
-  const held = stores.length > 1 && readsWritten ? stores.map((store) => writer.hold(store.value, store.guard)) : null;
+  const held = stores.length > 1 && readsWritten(stores) ? stores.map((store) => writer.hold(store.value, store.guard)) : null;
   stores.forEach(({ buffer, index, value, guard }, i) => {
     if (guard !== null) writer.openBranch(writer.value(guard));
     const text = stored(held === null ? writer.value(value) : held[i], value.dtype).code;

@@ -3,9 +3,9 @@ import type { Expr, Store, TemplateKernel } from "../../engine/kernel/ir.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
 import { lineLengths, position } from "../loops/lines.js";
 import { Importer } from "../loops/nest.js";
+import { Writer } from "../loops/writer.js";
 import { countStores, memoryOf, returned, writeStores } from "./emit.js";
-import { Writer } from "./expressions.js";
-import { literal } from "./scalar.js";
+import { javaScript } from "./scalar.js";
 
 /** As for loops; the text also uses the lines `input` and `output`, and `transform(output, input)`. */
 export function emitTemplate(kernel: TemplateKernel): string {
@@ -26,10 +26,10 @@ export function emitTemplate(kernel: TemplateKernel): string {
     return { ...own, value: pool.rewrite(own.value, element) };
   });
 
-  const writer = new Writer(memory);
+  const writer = new Writer(javaScript, memory);
   countStores(writer, [gather, ...stores]);
   const axes = importer.list(kernel.axes);
-  for (const axis of axes) writer.openLoop(axis, literal(0, "int32"), literal(axis.size, "int32"), 1, false);
+  for (const axis of axes) writer.openLoop(axis, javaScript.literal(0, "int32"), javaScript.literal(axis.size, "int32"), 1, false);
   writeStores(writer, [gather]);
   writer.line("transform(output, input);");
   if (lengthOut === 1) {

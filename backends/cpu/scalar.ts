@@ -1,38 +1,10 @@
 /** The JavaScript text of constants and scalar functions. */
 import { type DType, isFloating } from "../../engine/dtype.js";
 import { InternalError } from "../../engine/errors.js";
-import type { CallExpr, Combine, Expr } from "../../engine/kernel/ir.js";
+import type { CallExpr, Combine } from "../../engine/kernel/ir.js";
 import { castValue, erf, floorDivide, floorModulo, power, roundHalfEven, threefry2x32 } from "../../engine/kernel/scalar.js";
-
-/** Text with its binding strength, so that only needed parentheses are printed. */
-export interface Text {
-  readonly code: string;
-  readonly strength: number;
-  /** The same modulo 2^32, without the `| 0` around it: for use inside of a further sum. */
-  readonly bare?: Text;
-}
-
-/** Binding strengths of JavaScript's operators, weakest first. */
-export const strength = {
-  conditional: 2,
-  or: 3,
-  and: 4,
-  bitOr: 5,
-  bitXor: 6,
-  bitAnd: 7,
-  equality: 8,
-  relation: 9,
-  shift: 10,
-  sum: 11,
-  product: 12,
-  unary: 14,
-  atom: 20,
-} as const;
-
-export const atom = (code: string): Text => ({ code, strength: strength.atom });
-
-/** `text` as an operand of an operator that needs at least strength `least`. */
-export const operand = (text: Text, least: number): string => (text.strength < least ? `(${text.code})` : text.code);
+import { javaScriptWords } from "../loops/names.js";
+import { asNumber, atom, binary, call, type Dialect, operand, prefix, strength, type Text } from "../loops/text.js";
 
 /** What generated code may call; every kernel gets the same record. */
 export const helpers = {
@@ -48,28 +20,21 @@ export const helpers = {
 };
 
 /** Booleans are JavaScript booleans inside a kernel, and 0 or 1 in memory. */
-export function literal(value: number, dtype: DType): Text {
+function literal(value: number, dtype: DType): Text {
   if (dtype === "bool") return atom(value !== 0 ? "true" : "false");
   if (Object.is(value, -0)) return { code: "-0", strength: strength.unary };
   return { code: String(value), strength: value < 0 ? strength.unary : strength.atom };
 }
-
-function binary(a: Text, operator: string, b: Text, level: number): Text {
-  // Left-associative: an equally strong right operand keeps its parentheses, as regrouping floats would change the result.
-  return { code: `${operand(a, level)} ${operator} ${operand(b, level + 1)}`, strength: level };
-}
-
-const call = (name: string, ...args: readonly Text[]): Text => atom(`${name}(${args.map((arg) => arg.code).join(", ")})`);
 
 /** Back to int32: modulo 2^32. Sums of a few int32 are exact doubles, so that one `| 0` around all of them is enough. */
 const wrap = (text: Text): Text => ({ ...truncated(text), bare: text });
 
 const truncated = (text: Text): Text => binary(text, "|", atom("0"), strength.bitOr);
 
-export const unwrap = (text: Text): Text => text.bare ?? text;
+const unwrap = (text: Text): Text => text.bare ?? text;
 
 /** sum + coefficient · text in int32; `most` bounds the size of the text's value. */
-export function plus(sum: Text | null, coefficient: number, text: Text, most = 0): Text {
+function plus(sum: Text | null, coefficient: number, text: Text, most = 0): Text {
   const size = Math.abs(coefficient);
   // A plain product where it cannot leave int32, as that reads better.
   const part =
@@ -79,17 +44,9 @@ export function plus(sum: Text | null, coefficient: number, text: Text, most = 0
         ? { code: `${operand(text, strength.product)} * ${size}`, strength: strength.product }
         : call("Math.imul", text, atom(String(size | 0)));
   if (sum === null && coefficient > 0) return part;
-  if (sum === null) return wrap({ code: `-${operand(unwrap(part), strength.atom)}`, strength: strength.unary });
+  if (sum === null) return wrap(prefix("-", unwrap(part)));
   return wrap(binary(unwrap(sum), coefficient > 0 ? "+" : "-", unwrap(part), strength.sum));
 }
-
-const asNumber = (text: Text): Text =>
-  text.code === "true" || text.code === "false" ? atom(text.code === "true" ? "1" : "0") : conditionAsNumber(text);
-
-const conditionAsNumber = (text: Text): Text => ({ code: `${operand(text, strength.or)} ? 1 : 0`, strength: strength.conditional });
-
-/** A value as it is stored: booleans as 0 or 1. */
-export const stored = (text: Text, dtype: DType): Text => (dtype === "bool" ? asNumber(text) : text);
 
 const isPowerOfTwo = (n: number): boolean => n > 0 && (n & (n - 1)) === 0;
 
@@ -105,7 +62,7 @@ function printInt(e: CallExpr, args: readonly Text[]): Text | null {
     case "mul":
       return call("Math.imul", a, b);
     case "neg":
-      return wrap({ code: `-${operand(a, strength.atom)}`, strength: strength.unary });
+      return wrap(prefix("-", a));
     case "abs":
       return truncated(call("Math.abs", a));
     case "sign":
@@ -144,7 +101,7 @@ function printFloat(e: CallExpr, args: readonly Text[]): Text | null {
     case "div":
       return binary(a, "/", b, strength.product);
     case "neg":
-      return { code: `-${operand(a, strength.atom)}`, strength: strength.unary };
+      return prefix("-", a);
     case "pow":
       return call("power", a, b);
     case "erf":
@@ -200,7 +157,7 @@ function printBool(e: CallExpr, args: readonly Text[]): Text | null {
     case "xor":
       return binary(a, "!==", b, strength.equality);
     case "not":
-      return { code: `!${operand(a, strength.atom)}`, strength: strength.unary };
+      return prefix("!", a);
     default:
       return null;
   }
@@ -224,8 +181,7 @@ function printCast(a: Text, from: DType, e: CallExpr): Text {
   }
 }
 
-/** `where` is not here: its branches are the emitter's business. */
-export function printCall(e: CallExpr, args: readonly Text[]): Text {
+function printCall(e: CallExpr, args: readonly Text[]): Text {
   const from = e.args[0].dtype;
   const [a, b] = args as [Text, Text];
   if (e.fn === "cast") return printCast(a, from, e);
@@ -263,8 +219,14 @@ const expensive: ReadonlySet<string> = new Set([
   "mod",
 ]);
 
-/** Whether computing it in vain costs more than a branch. Operands are not looked at. */
-export const isExpensive = (e: Expr): boolean => e.op === "call" && expensive.has(e.fn);
+export const javaScript: Dialect = {
+  reserved: new Set([...javaScriptWords, ...Object.keys(helpers)]),
+  literal,
+  call: printCall,
+  plus,
+  variable: (name) => `let ${name};`,
+  isExpensive: (e) => e.op === "call" && expensive.has(e.fn),
+};
 
 /** An expression that folds `value` into the accumulator `name`. */
 export function combined(combine: Combine, dtype: DType, name: string, value: Text): string {

@@ -1,15 +1,16 @@
 /**
- * Expressions to JavaScript: common subexpressions become constants, and each is placed in the outermost block where all that it
+ * Expressions to JavaScript, or a dialect of it: common subexpressions become constants, and each is placed in the outermost block where all that it
  * depends on is known. Blocks are loops and branches; what must not run in vain (a load that only a guard makes legal, an expensive
  * call) does not leave a branch.
  */
+import type { DType } from "../../engine/dtype.js";
 import { InternalError } from "../../engine/errors.js";
 import { children, conjuncts, postorder, sumOf, type Term } from "../../engine/kernel/affine.js";
 import type { Axis, Expr, LoadExpr } from "../../engine/kernel/ir.js";
 import { axesOf } from "../../engine/kernel/simplify.js";
-import { stagesOf } from "../loops/walk.js";
 import { Names } from "./names.js";
-import { atom, isExpensive, literal, operand, plus, printCall, strength, type Text } from "./scalar.js";
+import { atom, type Dialect, operand, strength, type Text } from "./text.js";
+import { stagesOf } from "./walk.js";
 
 /** A name or a number, which needs no other name. */
 const isName = /^-?[\w.]+$/;
@@ -50,7 +51,7 @@ export interface Memory {
 
 export class Writer {
   private block = new Block(null, false, false);
-  private readonly names = new Names();
+  private readonly names: Names;
   private readonly axisBlocks = new Map<Axis, Block>();
   private readonly results = new Map<number, { readonly name: string; readonly block: Block }>();
   private readonly uses = new Map<Expr, number>();
@@ -62,10 +63,13 @@ export class Writer {
   private readonly harmless = new Map<Expr, boolean>();
 
   constructor(
+    private readonly dialect: Dialect,
     private readonly memory: readonly Memory[],
     /** Loads that are safe only inside of the loops that took over their guards. */
     private readonly weakened: ReadonlySet<LoadExpr> = new Set(),
-  ) {}
+  ) {
+    this.names = new Names(dialect.reserved);
+  }
 
   /** Tells of an expression that will be asked for; do so for all before the first {@link value}. */
   count(e: Expr): void {
@@ -147,7 +151,7 @@ export class Writer {
 
   /** The value of `e` in the current block; may write lines here and in outer blocks. */
   value(e: Expr): Text {
-    if (e.op === "const") return literal(e.value, e.dtype);
+    if (e.op === "const") return this.dialect.literal(e.value, e.dtype);
     if (e.op === "axis") return atom(this.names.axis(e.axis));
     if (e.op === "acc") return atom((this.results.get(e.stage) as { name: string }).name);
     const known = this.lookUp(e);
@@ -177,8 +181,9 @@ export class Writer {
         ? this.value(e)
         : this.choose(
             this.value(guard),
+            e.dtype,
             () => this.value(e),
-            () => literal(0, e.dtype),
+            () => this.dialect.literal(0, e.dtype),
           );
     if (isName.test(text.code)) return text;
     const name = atom(this.name(prefixOf(e)));
@@ -244,7 +249,7 @@ export class Writer {
   private mayLeave(e: Expr, from: Block, to: Block): boolean {
     if (!this.isHarmless(e)) return false;
     for (let block: Block | null = from; block !== null && block !== to; block = block.parent) if (block.isLoop) return true;
-    return (this.uses.get(e) ?? 0) > 1 && !isExpensive(e);
+    return (this.uses.get(e) ?? 0) > 1 && !this.dialect.isExpensive(e);
   }
 
   /** Whether evaluating `e` where nobody asked for it reads nothing out of bounds. */
@@ -263,16 +268,17 @@ export class Writer {
     if (e.op === "load") return this.load(e);
     if (isSum(e)) return this.sum(e);
     if (isConjunction(e)) return this.conjunction(e);
-    if (e.op !== "call") throw new InternalError(`cpu cannot print a ${e.op}`);
+    if (e.op !== "call") throw new InternalError(`no text for a ${e.op}`);
     if (e.fn === "where") {
       const [condition, a, b] = e.args;
       return this.choose(
         this.value(condition),
+        e.dtype,
         () => this.value(a),
         () => this.value(b),
       );
     }
-    return printCall(
+    return this.dialect.call(
       e,
       e.args.map((arg) => this.value(arg)),
     );
@@ -292,11 +298,11 @@ export class Writer {
       const code = atom(this.element(e.buffer, e.index));
       return e.dtype === "bool" ? { code: `${code.code} !== 0`, strength: strength.equality } : code;
     };
-    return e.guard === null ? element() : this.choose(this.value(e.guard), element, () => literal(0, e.dtype));
+    return e.guard === null ? element() : this.choose(this.value(e.guard), e.dtype, element, () => this.dialect.literal(0, e.dtype));
   }
 
   /** `condition ? a : b`, or a variable and an `if` where a branch needs lines of its own. */
-  private choose(condition: Text, a: () => Text, b: () => Text): Text {
+  private choose(condition: Text, dtype: DType, a: () => Text, b: () => Text): Text {
     const test = operand(condition, strength.or);
     const [first, second] = [this.branch(a), this.branch(b)];
     if (first.lines.length === 0 && second.lines.length === 0) {
@@ -306,7 +312,7 @@ export class Writer {
       };
     }
     const name = this.name("t");
-    this.line(`let ${name};`);
+    this.line(this.dialect.variable(name, dtype));
     this.line(`if (${condition.code}) {`);
     for (const line of [...first.lines, `${name} = ${first.text.code};`]) this.line(`  ${line}`);
     this.line("} else {");
@@ -335,7 +341,7 @@ export class Writer {
   private sum(e: Expr): Text {
     const { constant, terms } = sumOf(e);
     if (constant > 0 && terms.every(({ coefficient, factor }) => coefficient < 0 && this.home(factor) === this.block)) {
-      return terms.reduce<Text>((sum, term) => this.addTerm(sum, term), literal(constant, "int32"));
+      return terms.reduce<Text>((sum, term) => this.addTerm(sum, term), this.dialect.literal(constant, "int32"));
     }
     let text: Text | null = null;
     const done: Term[] = [];
@@ -346,8 +352,10 @@ export class Writer {
       const shared = (this.sumUses.get(keyOf(terms)) ?? 0) > 1 && done.length === terms.length;
       text = home === this.block && !shared ? more() : this.partial(home, keyOf(done), more);
     }
-    if (text === null) return literal(constant, "int32");
-    return constant === 0 ? text : plus(text, Math.sign(constant), literal(Math.abs(constant), "int32"));
+    if (text === null) return this.dialect.literal(constant, "int32");
+    return constant === 0
+      ? text
+      : this.dialect.plus(text, Math.sign(constant), this.dialect.literal(Math.abs(constant), "int32"), Math.abs(constant));
   }
 
   private partial(home: Block, key: string, make: () => Text): Text {
@@ -355,7 +363,7 @@ export class Writer {
   }
 
   private addTerm(sum: Text | null, { coefficient, factor }: Term): Text {
-    return plus(sum, coefficient, this.value(factor), Math.max(-factor.lo, factor.hi));
+    return this.dialect.plus(sum, coefficient, this.value(factor), Math.max(-factor.lo, factor.hi));
   }
 
   private conjunction(e: Expr): Text {
@@ -370,7 +378,7 @@ export class Writer {
       };
       text = home === this.block ? more() : (this.lookUp(key) ?? this.inside(home, () => this.declare(key, more(), "g")));
     }
-    return text ?? literal(1, "bool");
+    return text ?? this.dialect.literal(1, "bool");
   }
 }
 
