@@ -1,5 +1,5 @@
-/** Kernels as JavaScript: one nested `for` per axis, tiled and clamped first (`tile.ts`, `clamp.ts`), printed by `expressions.ts`. */
-import type { Axis, BufferSpec, Expr, Kernel, LoopKernel, Store } from "../../engine/kernel/ir.js";
+/** Kernels as JavaScript: one nested `for` per axis, tiled and clamped first (`tile.ts`, `clamp.ts`), printed by `loops/writer.ts`. */
+import type { Axis, BufferSpec, Kernel, LoopKernel, Store } from "../../engine/kernel/ir.js";
 import { identityOf } from "../../engine/kernel/scalar.js";
 import { axesOf, ExprPool } from "../../engine/kernel/simplify.js";
 import { type ClampedNest, clampNest } from "../loops/clamp.js";

@@ -117,6 +117,16 @@ export class Writer {
     this.block.lines.push(code);
   }
 
+  /** Declares an axis as a number that is known here. */
+  defineAxis(axis: Axis, code: string): void {
+    this.line(`const ${this.names.axis(axis)} = ${code};`);
+    this.axisBlocks.set(axis, this.block);
+  }
+
+  axisName(axis: Axis): string {
+    return this.names.axis(axis);
+  }
+
   /** Opens `for (…) {` over an axis. */
   openLoop(axis: Axis, lower: Text, upper: Text, step: number, mayBeEmpty: boolean): void {
     const name = this.names.axis(axis);

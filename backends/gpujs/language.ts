@@ -1,0 +1,177 @@
+/** What gpu.js takes for the scalar functions: its `cpu` and `webasm` modes have JavaScript's numbers and functions. */
+import { type DType, isFloating } from "../../engine/dtype.js";
+import { InternalError } from "../../engine/errors.js";
+import type { CallExpr, Combine, Expr } from "../../engine/kernel/ir.js";
+import { javaScriptWords } from "../loops/names.js";
+import { asNumber, atom, binary, call, type Dialect, operand, prefix, strength, type Text } from "../loops/text.js";
+import { helperNames, helpersIn } from "./helpers.js";
+
+/** The source of a mode: JavaScript's expressions, and what differs between the modes. */
+export interface Language extends Dialect {
+  /** Loops from and to computed numbers, and over steps other than 1. */
+  readonly freeLoops: boolean;
+  /** Declares `name` as the whole part of a / by, both not negative. */
+  quotient(name: string, a: string, by: number): readonly string[];
+  /** A value as it is returned. */
+  result(value: Text, dtype: DType): Text;
+  /** The accumulator `name` with one more value. */
+  combined(combine: Combine, dtype: DType, name: string, value: Text): string;
+  /** Sources of the helpers that this text calls. */
+  functionsFor(source: string): readonly string[];
+}
+
+/** Integers are floats: exact up to here, and NaN beyond, so that reading them fails. */
+export const maxExact = 2 ** 24;
+
+const expensive: ReadonlySet<string> = new Set(
+  "pow exp log log1p expm1 sin cos tan asin acos atan sinh cosh tanh erf div sqrt idiv mod shl shr bitAnd bitOr bitXor".split(" "),
+);
+
+const comparisons: Readonly<Record<string, readonly [string, number]>> = {
+  eq: ["===", strength.equality],
+  ne: ["!==", strength.equality],
+  lt: ["<", strength.relation],
+  le: ["<=", strength.relation],
+  gt: [">", strength.relation],
+  ge: [">=", strength.relation],
+};
+
+const plain: ReadonlySet<string> = new Set(
+  "abs sqrt exp log log1p expm1 sin cos tan asin acos atan sinh cosh tanh floor ceil trunc sign".split(" "),
+);
+
+function literal(value: number, dtype: DType): Text {
+  if (dtype === "bool") return atom(value !== 0 ? "true" : "false");
+  if (Number.isNaN(value)) return { code: "0 / 0", strength: strength.product };
+  if (value === Infinity) return { code: "1 / 0", strength: strength.product };
+  if (value === -Infinity) return { code: "-1 / 0", strength: strength.product };
+  if (Object.is(value, -0)) return { code: "-0", strength: strength.unary };
+  return { code: String(value), strength: value < 0 ? strength.unary : strength.atom };
+}
+
+function integer(e: CallExpr, args: readonly Text[]): Text | null {
+  const [a, b] = args as [Text, Text];
+  const by = e.args[1];
+  const isCount = by?.op === "const" && by.value > 0 && e.args[0].lo >= 0;
+  switch (e.fn) {
+    case "add":
+      return binary(a, "+", b, strength.sum);
+    case "sub":
+      return binary(a, "-", b, strength.sum);
+    case "mul":
+      return binary(a, "*", b, strength.product);
+    case "neg":
+      return { code: `0 - ${operand(a, strength.product)}`, strength: strength.sum };
+    case "abs":
+    case "sign":
+      return call(`Math.${e.fn}`, a);
+    case "idiv":
+      return isCount ? call("Math.floor", binary(a, "/", b, strength.product)) : call("floorDivide", a, b);
+    case "mod":
+      return isCount ? binary(a, "%", b, strength.product) : call("floorModulo", a, b);
+    case "shl":
+      return binary(a, "<<", b, strength.shift);
+    case "shr":
+      return call("shiftRight", a, b);
+    case "bitAnd":
+      return binary(a, "&", b, strength.bitAnd);
+    case "bitOr":
+      return binary(a, "|", b, strength.bitOr);
+    case "bitXor":
+      return binary(a, "^", b, strength.bitXor);
+    default:
+      return null;
+  }
+}
+
+function float(e: CallExpr, args: readonly Text[]): Text | null {
+  const [a, b] = args as [Text, Text];
+  switch (e.fn) {
+    case "add":
+      return binary(a, "+", b, strength.sum);
+    case "sub":
+      return binary(a, "-", b, strength.sum);
+    case "mul":
+      return binary(a, "*", b, strength.product);
+    case "div":
+      return binary(a, "/", b, strength.product);
+    case "neg":
+      return prefix("-", a);
+    case "pow":
+      return call("power", a, b);
+    case "erf":
+      return call("erf", a);
+    case "round":
+      return call("roundHalfEven", a);
+    case "isNaN":
+      return call("isNotANumber", a);
+    default:
+      return plain.has(e.fn) ? call(e.fn === "sign" ? "signOf" : `Math.${e.fn}`, a) : null;
+  }
+}
+
+function logical(e: CallExpr, args: readonly Text[]): Text | null {
+  const [a, b] = args as [Text, Text];
+  switch (e.fn) {
+    case "and":
+    case "min":
+      return binary(a, "&&", b, strength.and);
+    case "or":
+    case "max":
+      return { code: `${operand(a, strength.bitOr)} || ${operand(b, strength.bitOr)}`, strength: strength.or };
+    case "xor":
+      return binary(asNumber(a), "!==", asNumber(b), strength.equality);
+    case "not":
+      return prefix("!", a);
+    default:
+      return null;
+  }
+}
+
+function cast(a: Text, from: DType, to: DType): Text {
+  if (from === to) return a;
+  if (to === "bool") return binary(a, "!==", atom("0"), strength.equality);
+  if (from === "bool") return asNumber(a);
+  return to === "int32" ? call("truncate", a) : a;
+}
+
+function print(e: CallExpr, args: readonly Text[]): Text {
+  const from = e.args[0].dtype;
+  const [a, b] = args as [Text, Text];
+  if (e.fn === "cast") return cast(a, from, e.dtype);
+  if (e.fn in comparisons) {
+    const [operator, level] = comparisons[e.fn];
+    return from === "bool" ? binary(asNumber(a), operator, asNumber(b), level) : binary(a, operator, b, level);
+  }
+  if (from !== "bool" && (e.fn === "min" || e.fn === "max")) return call(`Math.${e.fn}`, a, b);
+  const text = from === "bool" ? logical(e, args) : isFloating(from) ? float(e, args) : integer(e, args);
+  if (text === null) throw new InternalError(`gpujs cannot print ${e.fn} of ${from}`);
+  return text;
+}
+
+/** For the modes `cpu` and `webasm`. */
+export const native: Language = {
+  reserved: new Set([...javaScriptWords, ...helperNames, "point", "old"]),
+  literal,
+  call: print,
+  plus(sum, coefficient, text) {
+    const size = Math.abs(coefficient);
+    const part = size === 1 ? text : binary(text, "*", atom(String(size)), strength.product);
+    if (sum === null) return coefficient > 0 ? part : { code: `0 - ${operand(part, strength.product)}`, strength: strength.sum };
+    return binary(sum, coefficient > 0 ? "+" : "-", part, strength.sum);
+  },
+  variable: (name, dtype) => `let ${name} = ${dtype === "bool" ? "false" : "0"};`,
+  isExpensive: (e: Expr) => e.op === "call" && expensive.has(e.fn),
+  freeLoops: true,
+  quotient: (name, a, by) => [`const ${name} = Math.floor(${a} / ${by});`],
+  result: (value, dtype) => (dtype === "int32" ? call("exactly", value) : value),
+  combined(combine, dtype, name, value) {
+    if (dtype === "bool") {
+      const operator = combine === "max" || combine === "add" ? "||" : "&&";
+      return `${name} ${operator} ${operand(value, strength.bitOr)}`;
+    }
+    if (combine === "max" || combine === "min") return `Math.${combine}(${name}, ${value.code})`;
+    return combine === "add" ? `${name} + ${operand(value, strength.product)}` : `${name} * ${operand(value, strength.product + 1)}`;
+  },
+  functionsFor: helpersIn,
+};
