@@ -24,6 +24,14 @@ const openWebgpu = async ({ software, limits, maxBytes }: DeviceOptions) => {
 };
 registerBackend("webgpu", openWebgpu);
 registerBackend("webgpu:software", (options) => openWebgpu({ ...options, software: true }));
+const openGpujs =
+  (mode?: string) =>
+  async ({ maxBytes }: DeviceOptions) => {
+    const { createGpujsBackend } = await import("./backends/gpujs/index.js");
+    return createGpujsBackend(mode, typeof maxBytes === "number" ? { maxBytes } : {});
+  };
+registerBackend("gpujs", openGpujs());
+for (const mode of ["cpu", "webasm"]) registerBackend(`gpujs:${mode}`, openGpujs(mode));
 
 export * from "./autograd/index.js";
 export * from "./engine/index.js";

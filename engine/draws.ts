@@ -1,12 +1,9 @@
 /** Draws of random numbers in their order, so that a checkpoint can make them a second time. */
-import type { Device } from "./device.js";
 import { OpError } from "./errors.js";
-import type { Generator } from "./random.js";
-import { hostScalar } from "./runtime/scalar.js";
 import type { Tensor } from "./tensor.js";
 
-/** The keys of draws, each as two rank-0 tensors. */
-export type Draws = (readonly [Tensor, Tensor])[];
+/** The tensors that each draw made. */
+export type Draws = (readonly Tensor[])[];
 
 /** Draws that are noted, or made again, while a checkpoint runs or is recomputed; checkpoints may be inside others. */
 interface Tape {
@@ -37,21 +34,11 @@ function withTape<T>(next: Tape, fn: () => T): T {
   }
 }
 
-/** The key of a new draw; or, while a checkpoint is recomputed, of the draw that was made in its place. */
-export function drawKey(generator: Generator, device: Device, from: Tape | null = tape): Draws[number] {
-  if (from === null) {
-    let key: readonly [number, number] = [0, 0];
-    const first = hostScalar(
-      () => {
-        key = generator.nextKey();
-        return key[0];
-      },
-      { dtype: "int32", device },
-    );
-    return [first, hostScalar(() => key[1], { dtype: "int32", device })];
-  }
+/** What a new draw makes; or, while a checkpoint is recomputed, what was made in its place. */
+export function drawn(make: () => readonly Tensor[], from: Tape | null = tape): readonly Tensor[] {
+  if (from === null) return make();
   if (from.replayed === null) {
-    const made = drawKey(generator, device, from.outer);
+    const made = drawn(make, from.outer);
     from.draws.push(made);
     return made;
   }

@@ -6,14 +6,15 @@
  * element i is threefry(a, b; i, w).
  */
 import { type Device, defaultDevice } from "./device.js";
-import { drawKey } from "./draws.js";
-import type { DType } from "./dtype.js";
+import { drawn } from "./draws.js";
+import type { DType, TypedArray } from "./dtype.js";
 import { OpError } from "./errors.js";
-import { add, cos, log1p, lt, mul, neg, remainder, sqrt } from "./functional/elementwise.js";
+import { add, cos, log1p, lt, mul, neg, sqrt } from "./functional/elementwise.js";
 import { threefry2x32 } from "./kernel/scalar.js";
 import { cast } from "./ops/cast.js";
 import { defineOp, nonDifferentiable } from "./ops/record.js";
-import { checkShape, type Shape, strides } from "./shape.js";
+import { hostLeaf, hostScalar } from "./runtime/scalar.js";
+import { checkShape, numel, type Shape, strides } from "./shape.js";
 import { apply, fromHost, type Tensor } from "./tensor.js";
 
 /** A seed, and how many draws have been made from it. Both may be set; the pair is the whole state. */
@@ -57,12 +58,13 @@ export function manualSeed(seed: number): Generator {
   return defaultGenerator.manualSeed(seed);
 }
 
-type Form = "bits" | "positive" | "uniform";
+/** A number n: whole numbers from 0 to n − 1. */
+type Form = "bits" | "uniform" | number;
 type RandomAttrs = { readonly shape: Shape; readonly word: number; readonly form: Form };
 
 export const randomOp = defineOp<RandomAttrs>({
   name: "random",
-  doc: "threefry(key; linear index, word): all 32 bits, the upper 31 as an int32 ≥ 0, or the upper 24 as a float32 in [0, 1). Inputs: the two words of the key.",
+  doc: "threefry(key; linear index, word): all 32 bits, the upper 31 modulo a number, or the upper 24 as a float32 in [0, 1). Inputs: the two words of the key.",
   reference: "Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (2011)",
   infer: (_, { shape, form }) => ({ shape, dtype: form === "uniform" ? "float32" : "int32" }),
   lower: {
@@ -72,12 +74,12 @@ export const randomOp = defineOp<RandomAttrs>({
       const position = out.reduce((sum, at, i) => pool.add(sum, pool.mul(at, pool.int(step[i]))), pool.int(0));
       const bits = pool.call("threefry", [input(0, []), input(1, []), position, pool.int(word)]);
       if (form === "bits") return bits;
-      if (form === "positive") return pool.call("shr", [bits, pool.int(1)]);
+      if (form !== "uniform") return pool.call("mod", [pool.call("shr", [bits, pool.int(1)]), pool.int(form)]);
       return pool.mul(pool.cast(pool.call("shr", [bits, pool.int(8)]), "float32"), pool.const(2 ** -24, "float32"));
     },
   },
   grad: nonDifferentiable,
-  samples: (["bits", "positive", "uniform"] as const).map((form) => ({
+  samples: (["bits", 10, "uniform"] as const).map((form) => ({
     shapes: [[], []],
     dtypes: ["int32", "int32"],
     data: [[7], [-3]],
@@ -99,8 +101,39 @@ function draw(
   { generator = defaultGenerator, device = defaultDevice() }: RandomOptions,
 ): Tensor[] {
   checkShape(op, shape);
-  const key = drawKey(generator, device);
+  if (!holdsWords(device)) return [...drawn(() => fill(generator, device, shape, forms))];
+  const key = drawn(() => drawKey(generator, device));
   return forms.map((form, word) => apply(randomOp, key, { shape: [...shape], word, form }));
+}
+
+/** Where integers are floats there are no keys to compute with: the host makes the numbers, which are the same. */
+const holdsWords = (device: Device): boolean => device.backend.limits.maxExactInteger === 2 ** 31 - 1;
+
+/** The key of a new draw, as two rank-0 tensors. */
+function drawKey(generator: Generator, device: Device): readonly Tensor[] {
+  let key: readonly [number, number] = [0, 0];
+  const first = hostScalar(
+    () => {
+      key = generator.nextKey();
+      return key[0];
+    },
+    { dtype: "int32", device },
+  );
+  return [first, hostScalar(() => key[1], { dtype: "int32", device })];
+}
+
+/** What `randomOp` gives, from the host. */
+function fill(generator: Generator, device: Device, shape: Shape, forms: readonly Form[]): readonly Tensor[] {
+  let key: readonly [number, number] = [0, 0];
+  return forms.map((form, word) => {
+    const read = (): TypedArray => {
+      if (word === 0) key = generator.nextKey();
+      const bits = Int32Array.from({ length: numel(shape) }, (_, i) => threefry2x32(...key, i, word)[0]);
+      if (form === "uniform") return Float32Array.from(bits, (bit) => (bit >>> 8) * 2 ** -24);
+      return form === "bits" ? bits : bits.map((bit) => (bit >>> 1) % form);
+    };
+    return hostLeaf(read, shape, form === "uniform" ? "float32" : "int32", device);
+  });
 }
 
 type FloatOptions = RandomOptions & { readonly dtype?: "float32" | "float64" };
@@ -130,8 +163,8 @@ export function randint(low: number, high: number, shape: Shape, options: Random
   if (!Number.isInteger(low) || !Number.isInteger(high) || high <= low || high - low > 2 ** 31 - 1) {
     throw new OpError("randint", `expected whole numbers low < high, no further apart than 2^31 − 1; got ${low} and ${high}`);
   }
-  const [positive] = draw("randint", shape, ["positive"], options);
-  return add(remainder(positive, high - low), low);
+  const [below] = draw("randint", shape, [high - low], options);
+  return add(below, low);
 }
 
 /** 1 with the probability that each element of `p` names, else 0; shape and dtype of `p`. */

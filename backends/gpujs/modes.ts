@@ -18,9 +18,7 @@ export interface Mode {
 
 const onHost = { language: native, isResident: false, maxArguments: 250, maxLength: maxExact, settings: {} } as const;
 
-export const modes = {
-  cpu: { name: "cpu", about: "as JavaScript, on one thread", ...onHost },
-  webasm: { name: "webasm", about: "as WebAssembly, on one thread", ...onHost },
-} as const satisfies Readonly<Record<string, Mode>>;
-
-export type ModeName = keyof typeof modes;
+export const modes: readonly Mode[] = [
+  { name: "cpu", about: "as JavaScript, on one thread", ...onHost },
+  { name: "webasm", about: "as WebAssembly, on one thread", ...onHost },
+];

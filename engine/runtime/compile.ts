@@ -13,7 +13,7 @@ import { leafNode, Tensor, versionOf } from "../tensor.js";
 import type { CompiledPlan } from "./cache.js";
 import { predicate, rangeChecks } from "./checks.js";
 import { bindHostFunctions, flushEffects } from "./realize.js";
-import { checked, collectActions, type StepAction } from "./scalar.js";
+import { collectActions, type StepAction } from "./scalar.js";
 import { releaseWith, Storage, unwatch } from "./storage.js";
 import { carryOut, carryOutInPlace } from "./versions.js";
 
@@ -226,11 +226,8 @@ function act(action: StepAction, isFirst: boolean): TypedArray | null {
     if (!isFirst) action.action();
     return null;
   }
-  const { value, dtype } = action.node;
-  if (isFirst && value?.kind === "host") return value.data;
-  const data = hostArray(dtype, 1);
-  data[0] = checked(action.read());
-  return data;
+  const { value } = action.node;
+  return isFirst && value?.kind === "host" ? value.data : action.read();
 }
 
 async function replay(device: Device, trace: Trace, flat: readonly Leaf[], scalars: readonly (TypedArray | null)[]): Promise<Tensor[]> {

@@ -1,14 +1,15 @@
 /** Host values that change from step to step: leaves that a compiled function reads anew at each replay. */
 import { type Device, defaultDevice } from "../device.js";
-import { type DType, hostArray } from "../dtype.js";
+import { type DType, hostArray, type TypedArray } from "../dtype.js";
 import { OpError } from "../errors.js";
 import { type Node, varying } from "../graph.js";
+import type { Shape } from "../shape.js";
 import { fromHost, type Tensor } from "../tensor.js";
 
 /** What a compiled function does before each replay, in the order in which it was asked for while tracing. */
 export type StepAction =
   | { readonly kind: "run"; readonly action: () => void }
-  | { readonly kind: "read"; readonly node: Node; readonly read: () => number };
+  | { readonly kind: "read"; readonly node: Node; readonly read: () => TypedArray };
 
 let tracing: StepAction[] | null = null;
 
@@ -32,15 +33,23 @@ export const isTracing = (): boolean => tracing !== null;
  */
 export function hostScalar(read: () => number, options: { readonly dtype?: DType; readonly device?: Device } = {}): Tensor {
   const dtype = options.dtype ?? "float32";
-  const data = hostArray(dtype, 1);
-  data[0] = checked(read());
-  const scalar = fromHost(data, [], dtype, options.device ?? defaultDevice());
-  if (tracing !== null) varying.add(scalar.node);
-  tracing?.push({ kind: "read", node: scalar.node, read });
-  return scalar;
+  const readData = (): TypedArray => {
+    const data = hostArray(dtype, 1);
+    data[0] = checked(read());
+    return data;
+  };
+  return hostLeaf(readData, [], dtype, options.device ?? defaultDevice());
 }
 
-export function checked(value: number): number {
+/** The same for whole arrays, which `read` must make anew each time. */
+export function hostLeaf(read: () => TypedArray, shape: Shape, dtype: DType, device: Device): Tensor {
+  const leaf = fromHost(read(), shape, dtype, device);
+  if (tracing !== null) varying.add(leaf.node);
+  tracing?.push({ kind: "read", node: leaf.node, read });
+  return leaf;
+}
+
+function checked(value: number): number {
   if (typeof value !== "number") throw new OpError("hostScalar", `the function gave ${typeof value}; expected a number`);
   return value;
 }
