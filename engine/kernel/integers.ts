@@ -167,6 +167,12 @@ function commonDivisors(sum: Sum, n: number): number[] {
   return [...found].sort((a, b) => b - a);
 }
 
+/**
+ * Whether bounds are so wide that they are those of data rather than of an index: moving such a sum into a remainder's range would bring in
+ * constants that float32 does not hold, where a device has no other integers.
+ */
+const isWide = (x: Expr): boolean => x.lo < -(2 ** 24);
+
 /** The bounds of floor(x / n), n > 0. */
 const quotientRange = (x: Expr, n: number): [number, number] => [Math.floor(x.lo / n), Math.floor(x.hi / n)];
 
@@ -187,6 +193,7 @@ export function divideInts(pool: ExprPool, x: Expr, by: Expr): Expr {
   }
   const [lo, hi] = quotientRange(x, n);
   if (lo === hi) return pool.int(lo);
+  if (isWide(x)) return pool.node("idiv", [x, by], "int32", lo, hi);
 
   const { quotient, rest, range } = splitSum(sumOf(x), n);
   if (!fitsInt(range.lo, range.hi)) return pool.node("idiv", [x, by], "int32", lo, hi);
@@ -229,6 +236,7 @@ export function modInts(pool: ExprPool, x: Expr, by: Expr): Expr {
   if (!isBounded(x)) return pool.node("mod", [x, by], "int32", 0, n - 1);
   const shift = Math.floor(x.lo / n);
   if (Math.floor(x.hi / n) === shift) return addInts(pool, x, pool.int(shift * n), -1);
+  if (isWide(x)) return pool.node("mod", [x, by], "int32", 0, n - 1);
 
   const { rest, range } = splitSum(dropInnerMods(sumOf(x), n), n);
   if (!fitsInt(range.lo, range.hi)) return pool.node("mod", [x, by], "int32", 0, n - 1);
