@@ -59,7 +59,7 @@ function truncate(x) {
   /** An int32 result as it is stored: NaN where a float32 would not be exact, which downloads refuse. */
   exactly: helper(`
 function exactly(x) {
-  if (Math.abs(x) <= 16777216) { return x; }
+  if (Math.abs(x) <= 16777215) { return x; }
   return 0 / 0;
 }`),
   power: helper(`

@@ -20,8 +20,8 @@ export interface Language extends Dialect {
   functionsFor(source: string): readonly string[];
 }
 
-/** Integers are floats: exact up to here, and NaN beyond, so that reading them fails. */
-export const maxExact = 2 ** 24;
+/** Integers are floats: exact up to here. One more might be a rounded sum, so what is larger becomes NaN, and reading it fails. */
+export const maxExact = 2 ** 24 - 1;
 
 const expensive: ReadonlySet<string> = new Set(
   "pow exp log log1p expm1 sin cos tan asin acos atan sinh cosh tanh erf div sqrt idiv mod shl shr bitAnd bitOr bitXor".split(" "),
