@@ -8,9 +8,12 @@ import { type DeviceOptions, registerBackend } from "./engine/device.js";
 const openCpu = ({ interpret, maxBytes }: DeviceOptions) =>
   createCpuBackend({ interpret: interpret === true, ...(typeof maxBytes === "number" ? { maxBytes } : {}) });
 registerBackend("cpu", openCpu, openCpu);
-registerBackend("wasm", async ({ maxBytes, relaxed }) =>
+registerBackend("wasm", async ({ maxBytes, relaxed, threads, callerCycles }) =>
   (await import("./backends/wasm/index.js")).createWasmBackend({
     ...(typeof maxBytes === "number" ? { maxBytes } : {}),
+    ...(typeof callerCycles === "number" ? { callerCycles } : {}),
+    // Whatever was given: the backend says what is wrong with it.
+    ...(threads === undefined ? {} : { threads: threads as number }),
     relaxed: relaxed !== false,
   }),
 );

@@ -1,4 +1,4 @@
-/** A training step of the micro HorNet on several devices: `npx tsx bench/micro.ts [devices…] [--profile]`. */
+/** A training step of the micro HorNet on several devices: `npx tsx bench/micro.ts [devices…] [--profile]`; `wasm:2` is wasm on 2 threads. */
 import * as crabro from "../index.js";
 import { createModel } from "../models/index.js";
 import { AdamW, trainStep } from "../train/index.js";
@@ -9,7 +9,8 @@ const batch = 64;
 const rounds = 10;
 
 async function measure(name: string): Promise<number> {
-  const device = await crabro.device(name);
+  const [backend, threads] = name.split(":");
+  const device = await crabro.device(backend, threads === undefined ? {} : { threads: Number(threads) });
   crabro.setDefaultDevice(device);
   crabro.manualSeed(1);
   const model = createModel("hornet_micro_7x7");

@@ -1,4 +1,4 @@
-/** The `wasm` backend: every kernel becomes a WebAssembly module over one memory. */
+/** The `wasm` backend: every kernel becomes a WebAssembly module over one memory, run by threads where there are any. */
 import { type DType, dtypeBytes, hostArray, type TypedArray } from "../../engine/dtype.js";
 import { BackendError } from "../../engine/errors.js";
 import type { Kernel, LoopKernel, TemplateKernel } from "../../engine/kernel/ir.js";
@@ -8,14 +8,22 @@ import { makeTransform } from "../loops/lines.js";
 import { floats, get, Locals, ModuleWriter, v128 } from "./binary.js";
 import { compileLoops } from "./emit.js";
 import { lineKernels } from "./lines.js";
-import { ConstantTable, imports } from "./math.js";
+import { ConstantTable } from "./math.js";
 import { addressable, Heap } from "./memory.js";
+import { Pool } from "./pool.js";
+import { type Call, type Loops, makeProgram, type ScratchSpace, workOf } from "./program.js";
+import { Queue } from "./queue.js";
+import { type Spawn, spawnThread, threadsFor } from "./threads.js";
 
 export interface WasmOptions {
   /** Refuse to hold more than this. */
   readonly maxBytes?: number;
   /** `false`: no fused multiply-add, even where the runtime has it. */
   readonly relaxed?: boolean;
+  /** Threads to compute on; as many as the machine runs side by side, but no more than 8, where nothing is said. */
+  readonly threads?: number;
+  /** Cycles of work, roughly, below which a list of launches is run by the caller: calling the threads takes about 0.1 ms. */
+  readonly callerCycles?: number;
 }
 
 type Run = (...addresses: number[]) => void;
@@ -26,12 +34,27 @@ interface WasmBuffer extends BufferHandle {
 }
 
 interface WasmExecutable extends Executable {
+  /** Null where JavaScript does a part of it. */
+  readonly loops: Loops | null;
+  /** In the caller. */
   readonly run: Run;
+}
+
+interface Bound {
+  readonly executable: WasmExecutable;
+  readonly addresses: readonly number[];
+}
+
+interface Compiled {
+  readonly loops: Loops;
+  readonly run: Run;
+  readonly source: string;
 }
 
 const name = "wasm";
 /** Modules kept for kernels of the same text. */
 const maxCached = 4096;
+const defaultCallerCycles = 1e6;
 
 /** Whether this runtime takes relaxed multiply-add; in Node 20 it must be asked for. */
 async function hasRelaxed(): Promise<boolean> {
@@ -51,12 +74,17 @@ async function hasRelaxed(): Promise<boolean> {
   return WebAssembly.validate(bytes);
 }
 
-export async function createWasmBackend(options: WasmOptions = {}): Promise<Backend> {
+/** @throws BackendError where `threads` is not a whole number of at least 1. */
+export async function createWasmBackend(options: WasmOptions = {}, spawn: Spawn = spawnThread): Promise<WasmBackend> {
+  const { threads } = options;
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
+    throw new BackendError(name, `threads is ${threads}; expected a whole number from 1 to 64`);
+  }
   const relaxed = options.relaxed !== false && (await hasRelaxed());
-  return new WasmBackend(options, relaxed);
+  return new WasmBackend(options, relaxed, spawn);
 }
 
-class WasmBackend implements Backend {
+export class WasmBackend implements Backend {
   readonly name = name;
   readonly limits: BackendLimits = {
     dtypes: ["float32", "float64", "int32", "bool"],
@@ -68,21 +96,40 @@ class WasmBackend implements Backend {
   };
   private readonly heap: Heap;
   private readonly constants: ConstantTable;
+  private readonly pool: Pool | null;
+  private readonly whyAlone: string;
+  private readonly queue = new Queue();
+  private readonly callerCycles: number;
   private readonly live = new Set<WasmBuffer>();
-  private readonly compiled = new Map<string, { run: Run; source: string }>();
+  private readonly compiled = new Map<string, Compiled>();
+  private kernels = 0;
   private destroyed = false;
   private failure: BackendError | null = null;
 
   constructor(
     options: WasmOptions,
     private readonly relaxed: boolean,
+    spawn: Spawn,
   ) {
-    this.heap = new Heap(Math.min(options.maxBytes ?? addressable, addressable));
+    const { count, why } = threadsFor(options.threads);
+    this.heap = new Heap(Math.min(options.maxBytes ?? addressable, addressable), count > 1);
     this.constants = new ConstantTable(this.heap.memory);
+    this.pool = count > 1 ? new Pool(count, this.heap.memory, spawn) : null;
+    this.whyAlone = why;
+    this.callerCycles = options.callerCycles ?? defaultCallerCycles;
   }
 
   describe(): string {
-    return `wasm: kernels compiled to WebAssembly with ${this.relaxed ? "relaxed SIMD" : "SIMD"}, on one thread`;
+    const broken = this.pool?.broken ?? null;
+    const alone = `on one thread (${broken === null ? this.whyAlone : `no other starts: ${broken}`})`;
+    const threads = this.pool === null || broken !== null ? alone : `on ${this.pool.count} threads`;
+    return `wasm: kernels compiled to WebAssembly with ${this.relaxed ? "relaxed SIMD" : "SIMD"}, ${threads}`;
+  }
+
+  /** Starts the threads ahead of the first work for them; resolves when they are up, or are known not to come. */
+  async ready(): Promise<void> {
+    this.check();
+    await this.pool?.settled();
   }
 
   allocate(dtype: DType, length: number): BufferHandle {
@@ -106,23 +153,40 @@ class WasmBackend implements Backend {
   upload(buffer: BufferHandle, data: TypedArray): void {
     this.check();
     const own = this.own(buffer);
-    const target = this.view(own.dtype, own.address, own.length);
-    if (data.constructor !== target.constructor)
+    if (data.constructor !== hostArray(own.dtype, 0).constructor)
       throw new BackendError(name, `upload of ${data.constructor.name} to a ${own.dtype} buffer`);
     if (data.length > own.length) throw new BackendError(name, `upload of ${data.length} elements to a buffer of ${own.length}`);
-    target.set(data);
+    const copy = this.queue.busy ? data.slice() : data;
+    const perform = (): null => {
+      this.view(own.dtype, own.address, copy.length).set(copy);
+      return null;
+    };
+    this.queue.add({ perform, lost: perform });
   }
 
   async download(buffer: BufferHandle, length: number): Promise<TypedArray> {
     this.check();
     const own = this.own(buffer);
     if (length > own.length) throw new BackendError(name, `download of ${length} elements from a buffer of ${own.length}`);
-    const { failure } = this;
-    this.failure = null;
-    if (failure !== null) throw failure;
-    const result = hostArray(own.dtype, length);
-    result.set(this.view(own.dtype, own.address, length));
-    return result;
+    return new Promise((resolve, reject) => {
+      const perform = (): null => {
+        const { failure } = this;
+        this.failure = null;
+        if (failure !== null) {
+          reject(failure);
+        } else {
+          const result = hostArray(own.dtype, length);
+          result.set(this.view(own.dtype, own.address, length));
+          resolve(result);
+        }
+        return null;
+      };
+      const lost = (error: Error): void => {
+        this.failure = null;
+        reject(error);
+      };
+      this.queue.add({ perform, lost });
+    });
   }
 
   acceptsTemplate(): true {
@@ -140,82 +204,159 @@ class WasmBackend implements Backend {
     this.check();
     const accepted = this.accepts(kernel);
     if (accepted !== true) throw new BackendError(name, `${kernel.name}: ${accepted}`);
-    const { run, source } = kernel.kind === "loops" ? this.loops(kernel) : this.template(kernel);
-    return { kernel, source, run } as WasmExecutable;
+    const made = kernel.kind === "loops" ? this.loops(kernel) : this.template(kernel);
+    return { kernel, ...made } as WasmExecutable;
   }
 
   run(launches: readonly Launch[], times?: (times: readonly LaunchTime[]) => void): void {
     this.check();
-    const measured: LaunchTime[] = [];
+    const bound: Bound[] = [];
+    let invalid: unknown = null;
     for (const { executable, buffers } of launches) {
-      const { kernel, run } = executable as WasmExecutable;
-      const started = times === undefined ? 0 : performance.now();
       try {
-        run(...buffers.map((buffer) => this.own(buffer).address));
-      } catch (cause) {
-        const reason = cause instanceof Error ? cause.message : String(cause);
-        this.failure ??= new BackendError(name, `${kernel.name} failed: ${reason}`, { cause });
+        bound.push({ executable: executable as WasmExecutable, addresses: buffers.map((buffer) => this.own(buffer).address) });
+      } catch (error) {
+        invalid = error;
         break;
       }
-      if (times !== undefined) measured.push({ name: kernel.name, milliseconds: performance.now() - started });
     }
-    times?.(measured);
+    const measured: LaunchTime[] | null = times === undefined ? null : [];
+    for (const part of inParts(bound)) this.queue.add({ perform: () => this.perform(part, measured), lost: () => {} });
+    const end = (): null => {
+      if (invalid !== null) this.fail(launches[bound.length].executable.kernel.name, invalid);
+      if (measured !== null) times?.(measured);
+      return null;
+    };
+    if (invalid !== null || measured !== null) this.queue.add({ perform: end, lost: end });
   }
 
   destroy(): void {
+    this.destroyed = true;
+    this.queue.lose(new BackendError(name, "destroy() was called before it was read"));
+    this.pool?.destroy();
     this.live.clear();
     this.compiled.clear();
-    this.destroyed = true;
   }
 
-  private loops(kernel: LoopKernel): { run: Run; source: string } {
+  private fail(kernel: string, cause: unknown): void {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    this.failure ??= new BackendError(name, `${kernel} failed: ${reason}`, { cause });
+  }
+
+  /** By the threads if they are up and it is worth calling them, else here. */
+  private perform(bound: readonly Bound[], measured: LaunchTime[] | null): Promise<void> | null {
+    const calls = bound.flatMap(({ executable, addresses }): Call[] =>
+      executable.loops === null ? [] : [{ loops: executable.loops, addresses }],
+    );
+    if (this.pool !== null && calls.length === bound.length && workOf(calls) > this.callerCycles) {
+      if (this.pool.ready) return this.performByThreads(this.pool, bound, calls, measured);
+      this.pool.start();
+    }
+    for (const { executable, addresses } of bound) {
+      const started = performance.now();
+      try {
+        executable.run(...addresses);
+      } catch (cause) {
+        this.fail(executable.kernel.name, cause);
+        break;
+      }
+      measured?.push({ name: executable.kernel.name, milliseconds: performance.now() - started });
+    }
+    return null;
+  }
+
+  private performByThreads(
+    pool: Pool,
+    bound: readonly Bound[],
+    calls: readonly Call[],
+    measured: LaunchTime[] | null,
+  ): Promise<void> | null {
+    let program: ReturnType<typeof makeProgram>;
+    try {
+      program = makeProgram(calls, pool.count, measured !== null, this.space);
+    } catch (cause) {
+      this.fail("a list of kernels", cause);
+      return null;
+    }
+    const kernels = calls.map((call) => call.loops);
+    return pool.run(program, kernels, measured !== null).then(({ failure, times }) => {
+      if (failure !== null && failure.call === null) {
+        const error = new BackendError(name, `${failure.reason}; what was under way is lost, and new threads start with the next work`);
+        this.failure ??= error;
+        this.queue.lose(error);
+      } else if (failure?.call != null) {
+        this.fail(bound[failure.call].executable.kernel.name, failure.reason);
+      }
+      if (measured === null) return;
+      const sums = new Array<number>(bound.length).fill(0);
+      times.forEach((time, group) => {
+        sums[program.callOf[group]] += time;
+      });
+      sums.forEach((milliseconds, i) => {
+        measured.push({ name: bound[i].executable.kernel.name, milliseconds });
+      });
+    });
+  }
+
+  /** What one call gives back, the next may take: nothing runs out of order. */
+  private readonly space: ScratchSpace = {
+    take: (elements) => this.heap.allocate(4 * elements),
+    giveBack: (address, elements) => this.heap.free(address, 4 * elements),
+  };
+
+  private loops(kernel: LoopKernel): Compiled {
     // The name says nothing of what is computed.
     const source = printKernel({ ...kernel, name: "kernel" });
     let known = this.compiled.get(source);
     if (known === undefined) {
-      known = { run: this.load(kernel, source), source };
-      if (this.compiled.size >= maxCached) this.compiled.delete(this.compiled.keys().next().value as string);
+      const loops = this.load(kernel, source);
+      known = { loops, run: this.inCaller(loops), source };
+      if (this.compiled.size >= maxCached) this.evict();
       this.compiled.set(source, known);
     }
     return known;
   }
 
-  private load(kernel: LoopKernel, source: string): Run {
+  private evict(): void {
+    const [[source, { loops }]] = this.compiled;
+    this.compiled.delete(source);
+    this.pool?.drop(loops.id);
+  }
+
+  private load(kernel: LoopKernel, source: string): Loops {
     try {
-      const { bytes, phases, scratch } = compileLoops(kernel, { relaxed: this.relaxed, shared: false, constants: this.constants });
-      const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.heap.memory }, math: imports });
-      const run: Run = (...addresses) => {
-        phases.forEach(({ steps }, i) => {
-          (instance.exports[`phase${i}`] as Run)(...addresses, 0, steps);
-        });
-      };
-      return scratch.length === 0 ? run : this.withScratch(run, scratch);
+      const { relaxed, constants } = this;
+      const { bytes, phases, scratch } = compileLoops(kernel, { relaxed, shared: this.pool !== null, constants });
+      return { id: this.kernels++, module: new WebAssembly.Module(bytes), buffers: kernel.buffers, phases, scratch };
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new BackendError(name, `${kernel.name} does not compile: ${reason}\n${source}`, { cause });
     }
   }
 
-  private withScratch(run: Run, lengths: readonly number[]): Run {
+  private inCaller({ module, phases, scratch }: Loops): Run {
+    let exports: WebAssembly.Exports | null = null;
     return (...addresses) => {
+      const math = Math as unknown as Record<string, () => number>;
+      exports ??= new WebAssembly.Instance(module, { env: { memory: this.heap.memory }, math }).exports;
       const blocks: number[] = [];
       try {
-        for (const length of lengths) blocks.push(this.heap.allocate(4 * length));
-        run(...addresses, ...blocks);
+        for (const elements of scratch) blocks.push(this.space.take(elements));
+        for (const [i, { steps }] of phases.entries()) (exports[`phase${i}`] as Run)(...addresses, ...blocks, 0, steps);
       } finally {
         blocks.forEach((address, i) => {
-          this.heap.free(address, 4 * lengths[i]);
+          this.space.giveBack(address, scratch[i]);
         });
       }
     };
   }
 
-  private template(kernel: TemplateKernel): { run: Run; source: string } {
+  private template(kernel: TemplateKernel): { loops: null; run: Run; source: string } {
     const { gather, scatter, lines, lengthIn, lengthOut } = lineKernels(kernel);
     const { dtype } = kernel.input;
     const [before, after] = [this.loops(gather), this.loops(scatter)];
     const source = `${before.source}\n${JSON.stringify(kernel.template)}\n${after.source}`;
-    if (lines === 0) return { run: () => {}, source };
+    if (lines === 0) return { loops: null, run: () => {}, source };
     const transform = makeTransform(kernel.template, dtype);
     const [input, output] = [new Float64Array(lengthIn), new Float64Array(lengthOut)];
     const bytes = dtypeBytes[dtype];
@@ -233,7 +374,7 @@ class WasmBackend implements Backend {
       this.heap.free(from, lines * lengthIn * bytes);
       this.heap.free(to, lines * lengthOut * bytes);
     };
-    return { run, source };
+    return { loops: null, run, source };
   }
 
   /** Valid until the memory grows. */
@@ -261,4 +402,17 @@ class WasmBackend implements Backend {
       throw new BackendError(name, `a ${buffer.dtype} buffer of ${buffer.length} elements was freed, or belongs to another backend`);
     return own;
   }
+}
+
+/** Lists that run as a whole: what JavaScript has a part in is one by itself. */
+function inParts(bound: readonly Bound[]): readonly (readonly Bound[])[] {
+  const parts: Bound[][] = [];
+  let open = false;
+  for (const each of bound) {
+    const alone = each.executable.loops === null;
+    if (open && !alone) parts[parts.length - 1].push(each);
+    else parts.push([each]);
+    open = !alone;
+  }
+  return parts;
 }

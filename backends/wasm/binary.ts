@@ -144,6 +144,7 @@ export const double = {
   div: binary(0xa3),
   min: binary(0xa4),
   max: binary(0xa5),
+  copysign: binary(0xa6),
   fromInt: unary(0xb7),
   fromFloat: unary(0xbb),
 };

@@ -1,1 +1,1 @@
-export { createWasmBackend, type WasmOptions } from "./backend.js";
+export { createWasmBackend, type WasmBackend, type WasmOptions } from "./backend.js";

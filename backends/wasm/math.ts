@@ -3,7 +3,7 @@
  * test/backends/wasm.test.ts). Rarer ones, and those of doubles, are JavaScript's. Polynomials of exp, log, tanh, sin and cos are those
  * of Cephes (S. Moshier); erf is a minimax fit of erfc's logarithm beyond 0.93.
  */
-import { erf, power } from "../../engine/kernel/scalar.js";
+import { erfParts } from "../../engine/kernel/erf.js";
 import {
   type Code,
   call,
@@ -16,6 +16,7 @@ import {
   ints,
   Locals,
   type ModuleWriter,
+  select,
   set,
   type ValueType,
   v128,
@@ -23,27 +24,14 @@ import {
   when,
 } from "./binary.js";
 
-/** What modules import as `math`: functions of doubles. */
-export const imports = {
-  exp: Math.exp,
-  log: Math.log,
-  log1p: Math.log1p,
-  expm1: Math.expm1,
-  sin: Math.sin,
-  cos: Math.cos,
-  tan: Math.tan,
-  asin: Math.asin,
-  acos: Math.acos,
-  atan: Math.atan,
-  sinh: Math.sinh,
-  cosh: Math.cosh,
-  tanh: Math.tanh,
-  erf,
-  pow: power,
-} as const;
+/** What modules may import as `math`: functions of doubles, JavaScript's own. */
+// biome-ignore format: a list
+const importNames = ["exp", "log", "log1p", "expm1", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "pow"] as const;
 
-export type ImportName = keyof typeof imports;
-export const isImported = (name: string): name is ImportName => name in imports;
+export type ImportName = (typeof importNames)[number];
+const isImported = (name: string): name is ImportName => (importNames as readonly string[]).includes(name);
+/** Whether {@link Library.double} has it. */
+export const isDoubleFunction = (name: string): name is ImportName | "erf" => name === "erf" || isImported(name);
 
 /**
  * Constants of the functions, in memory that every kernel of a backend can read: a load is one instruction, where a vector written into
@@ -90,8 +78,8 @@ class Body {
   }
 
   /** A local that is set more than once. */
-  variable(value: Code): number {
-    const local = this.locals.add(v128);
+  variable(value: Code, type: ValueType = v128): number {
+    const local = this.locals.add(type);
     this.code.push(set(local, value));
     return local;
   }
@@ -118,18 +106,25 @@ export class Library {
     return call(this.known.get(`import ${name}`) as number, ...args);
   }
 
+  /** A function of doubles. */
+  double(name: ImportName | "erf", args: readonly Code[]): Code {
+    if (name === "erf") return call(this.add("double erf", f64, 1, erfDouble), ...args);
+    if (name === "pow") return call(this.add("double pow", f64, 2, power), ...args);
+    return this.imported(name, args);
+  }
+
   /** A function of vectors, or null where there is none. */
   vector(name: string, args: readonly Code[]): Code | null {
     const make = makers[name];
-    return make === undefined ? null : call(this.add(name, args.length, make), ...args);
+    return make === undefined ? null : call(this.add(name, v128, args.length, make), ...args);
   }
 
-  private add(name: string, arity: number, make: Maker): number {
+  private add(name: string, type: ValueType, arity: number, make: Maker): number {
     let fn = this.known.get(name);
     if (fn === undefined) {
       const body = new Body(arity);
       const result = make(this, body);
-      fn = this.module.addFunction(new Array<ValueType>(arity).fill(v128), [v128], body.locals, [body.code, result]);
+      fn = this.module.addFunction(new Array<ValueType>(arity).fill(type), [type], body.locals, [body.code, result]);
       this.known.set(name, fn);
     }
     return fn;
@@ -288,6 +283,50 @@ function threefry(library: Library, body: Body): Code {
   return x0;
 }
 
+/** {@link erf} of the kernel IR, in doubles. */
+function erfDouble(library: Library, body: Body): Code {
+  const x = get(0);
+  const { nearP, nearQ, middle, middleP, middleQ, farP, farQ, tailP, tailQ, slope } = erfParts;
+  const polynomial = (at: Code, coefficients: readonly number[]): Code =>
+    coefficients.reduceRight<Code | null>(
+      (sum, c) => (sum === null ? double.const(c) : double.add(double.mul(sum, at), double.const(c))),
+      null,
+    ) as Code;
+  const ratio = (at: Code, p: readonly number[], q: readonly number[]): Code => double.div(polynomial(at, p), polynomial(at, q));
+  const a = body.keep(double.abs(x), f64);
+  const square = body.keep(double.mul(x, x), f64);
+  // Beyond 6, and NaN.
+  const result = body.variable(select(double.copysign(double.const(1), x), x, double.ge(a, double.const(6))), f64);
+  const within = (bound: number, value: Code, beyond: Code): Code => when(double.lt(a, double.const(bound)), set(result, value), beyond);
+  const z = body.keep(double.fromFloat(float.fromDouble(a)), f64);
+  const s = body.keep(double.div(double.const(1), square), f64);
+  const exp = (e: Code): Code => library.imported("exp", [e]);
+  const tail = body.variable(double.const(0), f64);
+  const complement = double.mul(
+    exp(double.sub(double.mul(double.neg(z), z), double.const(0.5625))),
+    exp(double.add(double.mul(double.sub(z, a), double.add(z, a)), get(tail))),
+  );
+  const far: Code = [
+    when(double.lt(a, double.const(1 / 0.35)), set(tail, ratio(s, farP, farQ)), set(tail, ratio(s, tailP, tailQ))),
+    set(result, double.copysign(double.sub(double.const(1), double.div(complement, a)), x)),
+  ];
+  const m = double.sub(a, double.const(1));
+  const near = double.add(x, double.mul(x, ratio(square, nearP, nearQ)));
+  const between = double.copysign(double.add(double.const(middle), ratio(m, middleP, middleQ)), x);
+  const outer = within(1.25, between, when(double.lt(a, double.const(6)), far));
+  body.code.push(within(2 ** -28, double.add(x, double.mul(x, double.const(slope))), within(0.84375, near, outer)));
+  return get(result);
+}
+
+/** As IEEE has it, where JavaScript gives NaN for a base of size 1. */
+function power(library: Library, _: Body): Code {
+  const [a, b] = [get(0), get(1)];
+  const one = double.const(1);
+  const infinite = double.eq(double.abs(b), double.const(Infinity));
+  const ofOne = int.or(double.eq(a, one), int.and(double.eq(a, double.const(-1)), infinite));
+  return select(one, library.imported("pow", [a, b]), ofOne);
+}
+
 const makers: Readonly<Record<string, Maker | undefined>> = {
   exp,
   log,
@@ -303,6 +342,7 @@ export const hasVector = (name: string): boolean => makers[name] !== undefined;
 
 /** The imports that the code of a function of float32 needs. */
 export function importsFor(name: string, isDouble: boolean): readonly ImportName[] {
+  if (name === "erf") return isDouble ? ["exp"] : [];
   if (!isImported(name)) return [];
   return !isDouble && hasVector(name) && name !== "sin" && name !== "cos" ? [] : [name];
 }

@@ -21,12 +21,28 @@ export class Heap {
   private readonly idle = new Map<number, number[]>();
   private end = margin;
   private live = 0;
+  /** Addresses end here. */
+  private limit = addressable;
 
   constructor(
     /** Refuse to hold more than this. */
     private readonly most: number,
+    /** Whether threads share the memory. */
+    shared = false,
   ) {
-    this.memory = new WebAssembly.Memory({ initial: 4, maximum: addressable / page });
+    this.memory = this.reserve(shared);
+  }
+
+  /** Where the platform cannot set 4 GiB of addresses aside, half of that, and so on. */
+  private reserve(shared: boolean): WebAssembly.Memory {
+    for (;;) {
+      try {
+        return new WebAssembly.Memory({ initial: 4, maximum: this.limit / page, shared });
+      } catch (cause) {
+        if (this.limit <= 2 ** 26) throw new BackendError(name, `no memory of ${this.limit} bytes can be set aside`, { cause });
+        this.limit /= 2;
+      }
+    }
   }
 
   /** The address of a block of at least this many bytes. */
@@ -65,17 +81,16 @@ export class Heap {
     return null;
   }
 
-  private limit = addressable;
-
   private extend(size: number, wanted: number): number {
     const address = this.end;
     const needed = Math.ceil((address + size + margin) / page);
     const present = this.memory.buffer.byteLength / page;
     if (needed > present) {
       // By an eighth more than needed, as each growth makes the views of the host anew.
-      const planned = Math.min(addressable / page, needed + Math.ceil(present / 8));
-      if (!this.grow(planned - present) && !this.grow(needed - present)) {
-        this.limit = present * page;
+      const planned = Math.min(this.limit / page, needed + Math.ceil(present / 8));
+      const fits = needed <= this.limit / page;
+      if (!fits || (!this.grow(planned - present) && !this.grow(needed - present))) {
+        if (fits) this.limit = present * page;
         const found = this.larger(size);
         if (found !== null) return found;
         throw this.exhausted(wanted);

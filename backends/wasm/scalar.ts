@@ -3,7 +3,7 @@ import type { DType } from "../../engine/dtype.js";
 import { InternalError } from "../../engine/errors.js";
 import type { CallExpr, Combine, ScalarFn } from "../../engine/kernel/ir.js";
 import { type Code, double, f32, f64, float, floats, i32, int, ints, select, type ValueType, vector } from "./binary.js";
-import { hasVector, isImported, type Library } from "./math.js";
+import { hasVector, isDoubleFunction, type Library } from "./math.js";
 
 /** Keeps a value under a local of the current block, so that it can be used twice. */
 export type Keep = (value: Code, type: ValueType) => Code;
@@ -149,8 +149,8 @@ function floatCall(e: CallExpr, args: readonly Code[], keep: Keep, library: Libr
     );
     return result && floats.extract(result, 0);
   }
-  if (!isImported(e.fn)) return null;
-  return isDouble ? library.imported(e.fn, args) : float.fromDouble(library.imported(e.fn, args.map(double.fromFloat)));
+  if (!isDoubleFunction(e.fn)) return null;
+  return isDouble ? library.double(e.fn, args) : float.fromDouble(library.double(e.fn, args.map(double.fromFloat)));
 }
 
 function boolCall(fn: ScalarFn, [a, b]: readonly Code[]): Code | null {

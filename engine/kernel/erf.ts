@@ -51,11 +51,14 @@ const tailQ = [
   4.74528541206955367215e2, -2.24409524465858183362e1,
 ];
 
+/** What {@link erf} is made of, for those who print it in another language. */
+export const erfParts = { nearP, nearQ, middle, middleP, middleQ, farP, farQ, tailP, tailQ, slope: 1.28379167095512586316e-1 } as const;
+
 /** The error function to about one ulp of a double. */
 export function erf(x: number): number {
   const a = Math.abs(x);
   if (!(a < 6)) return Number.isNaN(x) ? x : Math.sign(x);
-  if (a < 2 ** -28) return x + x * 1.28379167095512586316e-1; // keeps −0
+  if (a < 2 ** -28) return x + x * erfParts.slope; // keeps −0
   if (a < 0.84375) return x + x * (polynomial(x * x, nearP) / polynomial(x * x, nearQ));
   if (a < 1.25) return Math.sign(x) * (middle + polynomial(a - 1, middleP) / polynomial(a - 1, middleQ));
   const s = 1 / (x * x);

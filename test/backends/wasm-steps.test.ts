@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { KernelMaker } from "../../backends/conformance-fuzz.js";
 import { Builder, random, randomData } from "../../backends/conformance-kit.js";
 import { compileLoops } from "../../backends/wasm/emit.js";
-import { ConstantTable, imports } from "../../backends/wasm/math.js";
+import { ConstantTable } from "../../backends/wasm/math.js";
 import type { TypedArray } from "../../engine/dtype.js";
 import type { LoopKernel } from "../../engine/kernel/ir.js";
 
@@ -29,7 +29,10 @@ function atRandom(seed: number): Cut {
 function outcome(kernel: LoopKernel, data: readonly TypedArray[], cut: Cut): { bytes: Uint8Array; steps: number[] } {
   const memory = new WebAssembly.Memory({ initial: 64 });
   const module = compileLoops(kernel, { relaxed: false, shared: false, constants: new ConstantTable(memory) });
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.bytes), { env: { memory }, math: imports });
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.bytes), {
+    env: { memory },
+    math: Math as unknown as Record<string, () => number>,
+  });
   let end = 65536;
   const place = (bytes: number): number => {
     const address = end;

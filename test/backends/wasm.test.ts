@@ -9,7 +9,7 @@ import { Heap, sizeClass } from "../../backends/wasm/memory.js";
 import type { ScalarFn } from "../../engine/kernel/ir.js";
 import { evaluate } from "../../engine/kernel/scalar.js";
 
-runBackendTests({ name: "wasm", create: () => createWasmBackend(), skip: [] }, vitest);
+runBackendTests({ name: "wasm on one thread", create: () => createWasmBackend({ threads: 1 }), skip: [] }, vitest);
 
 describe("wasm", () => {
   it("agrees with the interpreter on random kernels, without relaxed SIMD too", async () => {
