@@ -49,7 +49,8 @@ export class Heap {
   allocate(bytes: number): number {
     const size = sizeClass(bytes);
     if (this.live + size > this.most) throw this.exhausted(bytes);
-    const address = this.idle.get(size)?.pop() ?? this.larger(size) ?? this.extend(size, bytes);
+    const address = this.idle.get(size)?.pop() ?? this.extend(size) ?? this.larger(size) ?? this.joined(size);
+    if (address === null) throw this.exhausted(bytes);
     this.live += size;
     return address;
   }
@@ -57,43 +58,67 @@ export class Heap {
   free(address: number, bytes: number): void {
     const size = sizeClass(bytes);
     this.live -= size;
+    this.keep(address, size);
+  }
+
+  private keep(address: number, size: number): void {
     const list = this.idle.get(size);
     if (list) list.push(address);
     else this.idle.set(size, [address]);
   }
 
-  /** Once the memory cannot grow, what is left of a larger idle block. */
+  /** Bytes in no block go to the lists in pieces of whole classes. */
+  private cut(address: number, bytes: number): void {
+    for (let at = address, rest = bytes; rest >= line; ) {
+      let piece = line;
+      while (sizeClass(piece + line) <= rest) piece = sizeClass(piece + line);
+      this.keep(at, piece);
+      at += piece;
+      rest -= piece;
+    }
+  }
+
+  /** A part of a larger idle block. */
   private larger(size: number): number | null {
-    if (this.end + size + margin <= this.limit) return null;
     for (const [other, list] of [...this.idle].sort(([a], [b]) => a - b)) {
       const address = other > size ? list.pop() : undefined;
       if (address === undefined) continue;
-      // The rest goes to the lists in pieces of whole classes.
-      for (let at = address + size, rest = other - size; rest >= line; ) {
-        let piece = line;
-        while (sizeClass(piece + line) <= rest) piece = sizeClass(piece + line);
-        this.idle.set(piece, [...(this.idle.get(piece) ?? []), at]);
-        at += piece;
-        rest -= piece;
-      }
+      this.cut(address + size, other - size);
       return address;
     }
     return null;
   }
 
-  private extend(size: number, wanted: number): number {
+  /** A part of idle blocks that lie side by side. */
+  private joined(size: number): number | null {
+    const blocks = [...this.idle].flatMap(([bytes, list]) => list.map((address) => ({ address, end: address + bytes })));
+    const regions: { address: number; end: number }[] = [];
+    for (const block of blocks.sort((a, b) => a.address - b.address)) {
+      const last = regions[regions.length - 1];
+      if (last?.end === block.address) last.end = block.end;
+      else regions.push(block);
+    }
+    this.idle.clear();
+    // What lies before the end can be had with what follows it.
+    if (regions[regions.length - 1]?.end === this.end) this.end = regions.pop()?.address ?? this.end;
+    const found = regions.find(({ address, end }) => end - address >= size);
+    for (const region of regions)
+      this.cut(region.address + (region === found ? size : 0), region.end - region.address - (region === found ? size : 0));
+    return found?.address ?? this.extend(size);
+  }
+
+  /** From the end of the memory, which grows; null where it cannot. */
+  private extend(size: number): number | null {
     const address = this.end;
     const needed = Math.ceil((address + size + margin) / page);
     const present = this.memory.buffer.byteLength / page;
+    if (needed > this.limit / page) return null;
     if (needed > present) {
       // By an eighth more than needed, as each growth makes the views of the host anew.
       const planned = Math.min(this.limit / page, needed + Math.ceil(present / 8));
-      const fits = needed <= this.limit / page;
-      if (!fits || (!this.grow(planned - present) && !this.grow(needed - present))) {
-        if (fits) this.limit = present * page;
-        const found = this.larger(size);
-        if (found !== null) return found;
-        throw this.exhausted(wanted);
+      if (!this.grow(planned - present) && !this.grow(needed - present)) {
+        this.limit = present * page;
+        return null;
       }
     }
     this.end = address + size;
