@@ -1,9 +1,10 @@
 /**
- * Kernels of a HorNet training step on the `cpu` backend: `npx tsx bench/cpu-kernels.ts [part of a name] [--source]`.
+ * `npm run bench -- kernels [part of a name] [--source]`: kernels of a HorNet training step on the `cpu` backend.
  * Prints milliseconds and GF/s (a multiply-add is two, and only taps inside of the image count) of the fastest run,
  * as other work on the machine only ever slows a run down.
  */
 import Benchmark from "benchmark";
+import { Command } from "commander";
 import { adamW, type ConvPass, type ConvShape, conv2d, gelu, layerNorm, matmul, softmax } from "../backends/conformance-kernels.js";
 import { randomData } from "../backends/conformance-kit.js";
 import { createCpuBackend } from "../backends/cpu/index.js";
@@ -68,36 +69,45 @@ const entries: readonly Entry[] = [
   { kernel: adamW(1 << 18), flops: 14 * (1 << 18) },
 ];
 
-const [wanted = ""] = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
-const backend = createCpuBackend();
-const suite = new Benchmark.Suite();
-for (const { kernel, flops } of entries) {
-  if (!kernel.name.includes(wanted)) continue;
-  const executable = backend.compile(kernel);
-  if (executable instanceof Promise) throw new Error("the cpu backend compiles at once");
-  if (process.argv.includes("--source")) console.log(executable.source);
-  let launches: Parameters<typeof backend.run>[0] = [];
-  let fastest = Infinity;
-  const once = (): void => {
-    const started = performance.now();
-    backend.run(launches);
-    fastest = Math.min(fastest, performance.now() - started);
-  };
-  suite.add(kernel.name, once, {
-    maxTime: 0.5,
-    onStart: () => {
-      const data = randomData(kernel).map((array) => array.map(Math.abs));
-      const buffers = kernel.buffers.map(({ dtype, length }) => backend.allocate(dtype, length));
-      buffers.forEach((buffer, i) => {
-        backend.upload(buffer, data[i]);
-      });
-      launches = [{ executable, buffers }];
-    },
-    onComplete: () => {
-      for (const buffer of launches[0].buffers) backend.free(buffer);
-      const rate = flops / fastest / 1e6;
-      console.log(`${kernel.name.padEnd(44)} ${fastest.toFixed(3).padStart(9)} ms ${rate.toFixed(2).padStart(7)} GF/s`);
-    },
-  });
+function measureKernels(wanted: string, source: boolean): void {
+  const backend = createCpuBackend();
+  const suite = new Benchmark.Suite();
+  for (const { kernel, flops } of entries) {
+    if (!kernel.name.includes(wanted)) continue;
+    const executable = backend.compile(kernel);
+    if (executable instanceof Promise) throw new Error("the cpu backend compiles at once");
+    if (source) console.log(executable.source);
+    let launches: Parameters<typeof backend.run>[0] = [];
+    let fastest = Infinity;
+    const once = (): void => {
+      const started = performance.now();
+      backend.run(launches);
+      fastest = Math.min(fastest, performance.now() - started);
+    };
+    suite.add(kernel.name, once, {
+      maxTime: 0.5,
+      onStart: () => {
+        const data = randomData(kernel).map((array) => array.map(Math.abs));
+        const buffers = kernel.buffers.map(({ dtype, length }) => backend.allocate(dtype, length));
+        buffers.forEach((buffer, i) => {
+          backend.upload(buffer, data[i]);
+        });
+        launches = [{ executable, buffers }];
+      },
+      onComplete: () => {
+        for (const buffer of launches[0].buffers) backend.free(buffer);
+        const rate = flops / fastest / 1e6;
+        console.log(`${kernel.name.padEnd(44)} ${fastest.toFixed(3).padStart(9)} ms ${rate.toFixed(2).padStart(7)} GF/s`);
+      },
+    });
+  }
+  suite.run();
 }
-suite.run();
+
+export function kernelsCommand(): Command {
+  return new Command("kernels")
+    .description("single kernels of the cpu backend")
+    .argument("[part]", "of a name", "")
+    .option("--source", "print their source too", false)
+    .action((part: string, { source }: { readonly source: boolean }) => measureKernels(part, source));
+}

@@ -1,20 +1,26 @@
-/** `npm run bench`: what a training step costs here. `--quick` measures for a shorter time, `--json FILE` writes the figures. */
-import { writeFile } from "node:fs/promises";
+/** `npm run bench`: what things cost on this machine, here and in other libraries. `npm run bench -- --help` lists what there is. */
+import { availableParallelism } from "node:os";
 import { Command } from "commander";
-import { measureSteps } from "./steps.js";
+import { whole } from "../cli/commands/flags.js";
+import { kernelsCommand } from "./cpu-kernels.js";
+import { microCommand } from "./micro.js";
+import { peersCommand } from "./peers.js";
+import { measureRoofline } from "./roofline.js";
+import { stepsCommand } from "./steps.js";
 
-const program = new Command("bench")
-  .description("Measures training steps of the micro HorNet on this machine's default device.")
-  .option("--quick", "measure for a short time")
-  .option("--json <file>", "write the figures")
-  .parse();
-const { quick, json } = program.opts<{ quick?: boolean; json?: string }>();
+const roofline = new Command("roofline")
+  .description("multiply-adds and memory bandwidth that WebAssembly reaches on this machine")
+  .option("--threads <n>", "threads at once", whole(1), availableParallelism())
+  .action(async ({ threads }: { readonly threads: number }) => {
+    const { gigaflops, gigabytes, relaxed } = await measureRoofline(threads);
+    const kind = relaxed ? "fused multiply-adds" : "multiplications and additions";
+    console.log(`${threads} threads: ${gigaflops.toFixed(1)} GFLOP/s of ${kind}, ${gigabytes.toFixed(1)} GB/s read and written`);
+  });
 
-const figures = await measureSteps(quick ? 2 : 10);
-for (const f of figures) {
-  console.log(
-    `${f.name.padEnd(12)} ${f.milliseconds.toFixed(1).padStart(8)} ms a step (±${f.margin.toFixed(1)} %, ${f.samples} samples)  ` +
-      `${f.kernels} kernels ${f.kernelMilliseconds.toFixed(1)} ms at ${f.gigaflops.toFixed(2)} GFLOP/s, host ${f.hostMilliseconds.toFixed(1)} ms`,
-  );
-}
-if (json !== undefined) await writeFile(json, `${JSON.stringify({ node: process.version, figures }, null, 2)}\n`);
+const commands = [peersCommand(), stepsCommand(), microCommand(), kernelsCommand(), roofline];
+const [first] = process.argv.slice(2);
+const program = new Command("bench").description("Measures training steps, kernels and whole networks, ours and those of other libraries.");
+for (const command of commands) program.addCommand(command);
+// Without the name of a command, `peers`; its help is everyone's.
+const named = first === "help" || commands.some((command) => command.name() === first);
+await program.parseAsync([...process.argv.slice(0, 2), ...(named ? [] : ["peers"]), ...process.argv.slice(2)]);

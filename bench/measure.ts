@@ -10,26 +10,44 @@ export interface Measured {
   readonly margin: number;
 }
 
+interface Sampling {
+  /** Samples are taken for about so long. */
+  readonly seconds: number;
+  /** Samples at the least. */
+  readonly least: number;
+  /** Seconds that one sample takes at the least: short functions are run several times. Default: 0.05. */
+  readonly sample?: number;
+}
+
+function run(fn: () => Promise<unknown>, { seconds, least, sample = 0 }: Sampling): Promise<Benchmark> {
+  return new Promise((resolve, reject) => {
+    const bench = new Benchmark(
+      (deferred: { resolve: () => void }) => {
+        fn().then(() => deferred.resolve(), reject);
+      },
+      { defer: true, maxTime: seconds, minSamples: least, minTime: sample, delay: 0 },
+    );
+    bench.on("complete", () => resolve(bench));
+    bench.run({ async: true });
+  });
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** Milliseconds a run, one value a sample. Rejects with what the function rejects with. */
+export async function sampleTimes(fn: () => Promise<unknown>, { seconds, least }: Sampling): Promise<number[]> {
+  const { stats } = await run(fn, { seconds, least, sample: 0.02 });
+  return (stats.sample as number[]).map((time) => time * 1000);
+}
+
 /** Measures an asynchronous function for about `seconds` after it has run `warmup` times. */
 export async function measure(name: string, fn: () => Promise<unknown>, { seconds = 4, warmup = 5 } = {}): Promise<Measured> {
   for (let i = 0; i < warmup; i++) await fn();
-  const bench = new Benchmark(
-    name,
-    (deferred: { resolve: () => void }) => {
-      fn().then(
-        () => deferred.resolve(),
-        (error: unknown) => {
-          console.error(error);
-          process.exit(1);
-        },
-      );
-    },
-    { defer: true, maxTime: seconds, minSamples: 5 },
-  );
-  await new Promise<void>((resolve) => {
-    bench.on("complete", () => resolve());
-    bench.run({ async: true });
-  });
-  const sorted = [...bench.stats.sample].sort((a, b) => a - b);
-  return { name, milliseconds: sorted[sorted.length >> 1] * 1000, samples: sorted.length, margin: bench.stats.rme };
+  const { stats } = await run(fn, { seconds, least: 5 });
+  const samples = stats.sample as number[];
+  return { name, milliseconds: median(samples) * 1000, samples: samples.length, margin: stats.rme };
 }

@@ -1,14 +1,13 @@
-/** A training step of the micro HorNet on several devices: `npx tsx bench/micro.ts [devices…] [--profile]`; `wasm:2` is wasm on 2 threads. */
+/** `npm run bench -- micro [devices…] [--profile]`: a training step of the micro HorNet on several devices; `wasm:2` is wasm on 2 threads. */
+import { Command } from "commander";
 import * as crabro from "../index.js";
 import { createModel } from "../models/index.js";
 import { AdamW, trainStep } from "../train/index.js";
 
-const argumentsGiven = process.argv.slice(2);
-const names = argumentsGiven.filter((name) => !name.startsWith("--"));
 const batch = 64;
 const rounds = 10;
 
-async function measure(name: string): Promise<number> {
+async function measure(name: string, profile: boolean): Promise<number> {
   const [backend, threads] = name.split(":");
   const device = await crabro.device(backend, threads === undefined ? {} : { threads: Number(threads) });
   crabro.setDefaultDevice(device);
@@ -33,14 +32,19 @@ async function measure(name: string): Promise<number> {
   console.log(
     `${name}: ${median.toFixed(1)} ms a step (least ${times[0].toFixed(1)}); losses ${losses.slice(0, 3).map((x) => x.toFixed(5))}`,
   );
-  if (argumentsGiven.includes("--profile")) {
-    const profile = await crabro.profile(async () => (await step(images, labels)).loss.item());
-    console.log(profile.toString());
-  }
+  if (profile) console.log(String(await crabro.profile(async () => (await step(images, labels)).loss.item())));
   await device.close();
   return median;
 }
 
-const medians: number[] = [];
-for (const name of names.length > 0 ? names : ["cpu", "wasm"]) medians.push(await measure(name));
-if (medians.length === 2) console.log(`ratio ${(medians[0] / medians[1]).toFixed(2)}`);
+export function microCommand(): Command {
+  return new Command("micro")
+    .description("a training step of the micro HorNet on several devices")
+    .argument("[devices...]", "wasm:2 is wasm on 2 threads", ["cpu", "wasm"])
+    .option("--profile", "show its kernels", false)
+    .action(async (devices: readonly string[], { profile }: { readonly profile: boolean }) => {
+      const medians: number[] = [];
+      for (const name of devices) medians.push(await measure(name, profile));
+      if (medians.length === 2) console.log(`ratio ${(medians[0] / medians[1]).toFixed(2)}`);
+    });
+}

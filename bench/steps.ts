@@ -1,13 +1,17 @@
-/** A training step of the micro HorNet (batch 64, 32 × 32): its kernels, and the host's own work in a plain loop and compiled. */
-
-import { compile, crossEntropy, defaultDevice, profile, type Tensor, tensor } from "../index.js";
+/**
+ * `npm run bench -- steps`: a training step of the micro HorNet (batch 64, 32 × 32): its kernels, and the host's own work in a plain loop
+ * and compiled.
+ */
+import { writeFile } from "node:fs/promises";
+import { Command } from "commander";
+import { compile, crossEntropy, defaultDevice, device, profile, setDefaultDevice, type Tensor, tensor } from "../index.js";
 import { createModel } from "../models/index.js";
 import { AdamW, clipGradNorm } from "../train/index.js";
 import { type Measured, measure } from "./measure.js";
 
 const batchSize = 64;
 
-export interface StepFigures extends Measured {
+interface StepFigures extends Measured {
   /** Kernels of one step. */
   readonly kernels: number;
   /** Time in kernels, and besides them, of one step. */
@@ -17,7 +21,7 @@ export interface StepFigures extends Measured {
   readonly gigaflops: number;
 }
 
-export async function measureSteps(seconds: number): Promise<StepFigures[]> {
+async function measureSteps(seconds: number): Promise<StepFigures[]> {
   const model = createModel("hornet_micro_7x7").train();
   const parameters = [...model.parameters()];
   const optimizer = new AdamW(parameters, { lr: 1e-3, weightDecay: 0.05 });
@@ -60,4 +64,24 @@ export async function measureSteps(seconds: number): Promise<StepFigures[]> {
   }
   console.log(`device ${defaultDevice().describe()}`);
   return out;
+}
+
+export function stepsCommand(): Command {
+  return new Command("steps")
+    .description("a training step of the micro HorNet: its kernels, and the host's own work")
+    .option("--device <name>", "where", "cpu")
+    .option("--quick", "measure for a short time", false)
+    .option("--json <file>", "write the figures")
+    .action(async ({ device: name, quick, json }: { readonly device: string; readonly quick: boolean; readonly json?: string }) => {
+      setDefaultDevice(await device(name));
+      const figures = await measureSteps(quick ? 2 : 10);
+      for (const f of figures) {
+        console.log(
+          `${f.name.padEnd(12)} ${f.milliseconds.toFixed(1).padStart(8)} ms a step (±${f.margin.toFixed(1)} %, ${f.samples} samples)  ` +
+            `${f.kernels} kernels ${f.kernelMilliseconds.toFixed(1)} ms at ${f.gigaflops.toFixed(2)} GFLOP/s, host ${f.hostMilliseconds.toFixed(1)} ms`,
+        );
+      }
+      if (json !== undefined) await writeFile(json, `${JSON.stringify({ node: process.version, figures }, null, 2)}\n`);
+      await defaultDevice().close();
+    });
 }

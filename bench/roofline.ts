@@ -1,0 +1,131 @@
+/**
+ * What this machine can do at best in WebAssembly: multiply-adds from registers, and bytes through memory, measured with small kernels
+ * of our own on as many threads as asked for, all at once. 0.25 s a figure.
+ */
+import { Worker } from "node:worker_threads";
+import { type Code, f32, floats, get, i32, int, Locals, ModuleWriter, repeat, set, v128, vector } from "../backends/wasm/binary.js";
+
+export interface Roofline {
+  readonly threads: number;
+  /** Multiply-adds count twice. 10⁹ a second, of all threads together. */
+  readonly gigaflops: number;
+  /** Read and written by y ← a · x over arrays larger than the caches: 10⁹ bytes a second, of all threads together. */
+  readonly gigabytes: number;
+  /** Whether the multiply-adds are fused. */
+  readonly relaxed: boolean;
+}
+
+const accumulators = 12;
+const arrayBytes = 64 * 2 ** 20;
+
+/** run(times): 12 sums in registers, `times` multiply-adds of four lanes each. */
+function multiplyAdds(relaxed: boolean): Uint8Array<ArrayBuffer> {
+  const module = new ModuleWriter();
+  const locals = new Locals(1);
+  const [factor, ...sums] = Array.from({ length: accumulators + 1 }, () => locals.add(v128));
+  const madd = (sum: number): Code =>
+    relaxed ? floats.relaxedMadd(get(sum), get(factor), get(factor)) : floats.add(floats.mul(get(sum), get(factor)), get(factor));
+  const body: Code = [
+    set(factor, vector.floats(0.999)),
+    repeat([sums.map((sum) => set(sum, madd(sum))), set(0, int.sub(get(0), int.const(1)))], get(0)),
+    // Stored, so that nothing is left out.
+    vector.store(
+      int.const(0),
+      sums.map(get).reduce((a, b) => floats.add(a, b)),
+      0,
+    ),
+  ];
+  module.export(module.addFunction([i32], [], locals, body));
+  return module.finish();
+}
+
+/** run(from, to, bytes, factor): to ← factor · from, 64 bytes a turn. */
+function scaledCopy(): Uint8Array<ArrayBuffer> {
+  const module = new ModuleWriter();
+  const locals = new Locals(4);
+  const [factor, end] = [locals.add(v128), locals.add(i32)];
+  const body: Code = [
+    set(factor, floats.splat(get(3))),
+    set(end, int.add(get(0), get(2))),
+    repeat(
+      [
+        [0, 16, 32, 48].map((at) => vector.store(get(1), floats.mul(vector.load(get(0), at), get(factor)), at)),
+        set(0, int.add(get(0), int.const(64))),
+        set(1, int.add(get(1), int.const(64))),
+      ],
+      int.ne(get(0), get(end)),
+    ),
+  ];
+  module.export(module.addFunction([i32, i32, i32, f32], [], locals, body));
+  return module.finish();
+}
+
+interface Job {
+  readonly flops: Uint8Array;
+  readonly copy: Uint8Array;
+  readonly bytes: number;
+  /** Threads that wait for each other before each measurement. */
+  readonly threads: number;
+  readonly gate: Int32Array;
+}
+
+/** The thread's script: plain JavaScript, as it has to run without a loader. */
+const script = `
+const { parentPort, workerData } = require("node:worker_threads");
+const { flops, copy, bytes, threads, gate } = workerData;
+const memory = new WebAssembly.Memory({ initial: (2 * bytes) / 65536 });
+const load = (binary) => new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { memory } }).exports.run;
+const [madds, scale] = [load(flops), load(copy)];
+function together(which) {
+  Atomics.add(gate, which, 1);
+  while (Atomics.load(gate, which) < threads) {}
+}
+/** The best of several stretches: other work only ever slows one down. */
+function rate(run, amount, seconds) {
+  let best = 0;
+  const end = performance.now() + 1000 * seconds;
+  do {
+    const start = performance.now();
+    run();
+    best = Math.max(best, amount / (performance.now() - start) / 1e6);
+  } while (performance.now() < end);
+  return best;
+}
+const turns = 400000;
+madds(turns); // compiled by now
+scale(0, bytes, bytes, 1);
+together(0);
+const gigaflops = rate(() => madds(turns), turns * ${accumulators} * 8, 0.25);
+together(1);
+const gigabytes = rate(() => scale(0, bytes, bytes, 1), 2 * bytes, 0.25);
+parentPort.postMessage({ gigaflops, gigabytes });
+`;
+
+export async function measureRoofline(threads: number): Promise<Roofline> {
+  let relaxed = WebAssembly.validate(multiplyAdds(true));
+  if (!relaxed) {
+    const v8 = await import("node:v8");
+    v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
+    relaxed = WebAssembly.validate(multiplyAdds(true));
+  }
+  const job: Job = {
+    flops: multiplyAdds(relaxed),
+    copy: scaledCopy(),
+    bytes: arrayBytes,
+    threads,
+    gate: new Int32Array(new SharedArrayBuffer(8)),
+  };
+  const rates = await Promise.all(
+    Array.from(
+      { length: threads },
+      () =>
+        new Promise<{ gigaflops: number; gigabytes: number }>((resolve, reject) => {
+          const worker = new Worker(script, { eval: true, workerData: job });
+          worker.once("message", resolve);
+          worker.once("error", reject);
+        }),
+    ),
+  );
+  const sum = (pick: (rate: (typeof rates)[number]) => number): number => rates.reduce((total, rate) => total + pick(rate), 0);
+  return { threads, gigaflops: sum((r) => r.gigaflops), gigabytes: sum((r) => r.gigabytes), relaxed };
+}
