@@ -35,7 +35,7 @@ function multiplyAdds(relaxed: boolean): Uint8Array<ArrayBuffer> {
       0,
     ),
   ];
-  module.export(module.addFunction([i32], [], locals, body));
+  module.export("run", module.addFunction([i32], [], locals, body));
   return module.finish();
 }
 
@@ -56,7 +56,7 @@ function scaledCopy(): Uint8Array<ArrayBuffer> {
       int.ne(get(0), get(end)),
     ),
   ];
-  module.export(module.addFunction([i32, i32, i32, f32], [], locals, body));
+  module.export("run", module.addFunction([i32, i32, i32, f32], [], locals, body));
   return module.finish();
 }
 
