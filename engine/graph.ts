@@ -38,19 +38,43 @@ export interface Node {
   readonly site: string;
   /** Id of the checkpoint this node recomputes for, or 0; part of a plan's key, so that recomputed nodes stay apart. */
   readonly recompute: number;
+  /** The walk that came by last, and the position it gave the node. */
+  walk: number;
+  position: number;
 }
 
-const signatures = new Map<string, number>();
+/** Shapes as paths from size to size; at the end of each the signatures of nodes of that shape, by what else they are. */
+interface ShapeTable {
+  readonly next: Map<number, ShapeTable>;
+  readonly signatures: Map<number, number>;
+}
 
-/** One small integer for each (op, attributes, shape, dtype) ever seen. */
-export function intern(op: string, attrs: string, shape: Shape, dtype: DType): number {
-  const key = `${op}|${attrs}|${shape.join(",")}|${dtype}`;
-  let id = signatures.get(key);
-  if (id === undefined) {
-    id = signatures.size;
-    signatures.set(key, id);
+const newTable = (): ShapeTable => ({ next: new Map(), signatures: new Map() });
+const shapes = newTable();
+const operations = new Map<string, Map<string, number>>();
+const dtypeNumbers: Readonly<Record<DType, number>> = { float32: 0, float64: 1, int32: 2, bool: 3 };
+let [operationCount, signatureCount] = [0, 0];
+
+/** The value at a key, made where there is none. */
+function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
   }
-  return id;
+  return value;
+}
+
+const newOperation = (): number => operationCount++;
+const newSignature = (): number => signatureCount++;
+const newNames = (): Map<string, number> => new Map();
+
+/** One small integer for each (op, attributes, shape, dtype) ever seen. Every node asks, so nothing is printed to be looked up. */
+export function intern(op: string, attrs: string, shape: Shape, dtype: DType): number {
+  const operation = entry(entry(operations, op, newNames), attrs, newOperation);
+  let table = shapes;
+  for (const size of shape) table = entry(table.next, size, newTable);
+  return entry(table.signatures, 4 * operation + dtypeNumbers[dtype], newSignature);
 }
 
 /** What is in force while nodes are built. */

@@ -7,7 +7,12 @@ export const numel = (shape: Shape): number => shape.reduce((n, size) => n * siz
 
 export const showShape = (shape: Shape): string => `[${shape.join(", ")}]`;
 
-export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((size, i) => size === b[i]);
+export function sameShape(a: Shape, b: Shape): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
 
 /** Row-major strides in elements. */
 export function strides(shape: Shape): number[] {

@@ -217,6 +217,8 @@ export function makeNode(op: OpRecord, inputs: readonly Node[], attrs: Attrs, sh
     module: building.module,
     site: creationSite(),
     recompute: building.recompute,
+    walk: 0,
+    position: 0,
   };
 }
 

@@ -155,6 +155,7 @@ export function bindLeaves(graph: Walk): (BufferHandle | TypedArray)[] {
 export function bindHostFunctions(graph: Walk): HostFunction[] {
   const functions: HostFunction[] = [];
   const calls = hostCalls(graph.nodes);
+  if (calls.size === 0) return functions;
   for (const node of graph.nodes) {
     const call = calls.get(node.attrs.call);
     if (node.op.lower.kind === "host" && call !== undefined) functions[call] ??= hostFunctionOf(node);

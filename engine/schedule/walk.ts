@@ -4,7 +4,6 @@ import { intern, type Node } from "../graph.js";
 export interface Walk {
   /** Every node reached, inputs first. Nodes that have a value come as leaves. */
   readonly nodes: readonly Node[];
-  readonly position: ReadonlyMap<Node, number>;
   /** Nodes with a value, in the order of `nodes`: what a plan binds. */
   readonly leaves: readonly Node[];
   /** Structure: equal arrays, equal plans. */
@@ -15,25 +14,26 @@ const HOST_LEAF = -1;
 const DEVICE_LEAF = -2;
 const OUTPUTS = -3;
 
+let walks = 0;
+
 /** Walks with an explicit stack; ids grow along the graph, so that sorting by id is a topological order. */
 export function walk(outputs: readonly Node[]): Walk {
-  const seen = new Set<Node>();
+  const number = ++walks;
   const stack: Node[] = [...outputs];
-  const nodes: Node[] = [];
+  const found: Node[] = [];
   while (stack.length > 0) {
     const node = stack.pop() as Node;
-    if (seen.has(node)) continue;
-    seen.add(node);
-    nodes.push(node);
-    if (node.value === null) for (const input of node.inputs) if (!seen.has(input)) stack.push(input);
+    if (node.walk === number) continue;
+    node.walk = number;
+    found.push(node);
+    if (node.value === null) for (const input of node.inputs) if (input.walk !== number) stack.push(input);
   }
-  nodes.sort((a, b) => a.id - b.id);
-  const position = new Map<Node, number>();
+  const nodes = sortById(found);
   const leaves: Node[] = [];
   const key: number[] = [];
   const calls = new Map<unknown, number>();
   nodes.forEach((node, at) => {
-    position.set(node, at);
+    node.position = at;
     if (node.value !== null) {
       leaves.push(node);
       key.push(node.value.kind === "device" ? DEVICE_LEAF : HOST_LEAF, intern("leaf", "", node.shape, node.dtype));
@@ -45,11 +45,21 @@ export function walk(outputs: readonly Node[]): Walk {
       if (!calls.has(call)) calls.set(call, calls.size);
       key.push(calls.get(call) as number);
     }
-    for (const input of node.inputs) key.push(position.get(input) as number);
+    for (const input of node.inputs) key.push(input.position);
   });
   key.push(OUTPUTS);
-  for (const node of outputs) key.push(position.get(node) as number);
-  return { nodes, position, leaves, key: Int32Array.from(key) };
+  for (const node of outputs) key.push(node.position);
+  return { nodes, leaves, key: Int32Array.from(key) };
+}
+
+/** Ids of one step lie close together, so that most nodes find their place at once; only what is far older has to be compared. */
+function sortById(found: readonly Node[]): Node[] {
+  const newest = found.reduce((most, node) => Math.max(most, node.id), 0);
+  const first = newest - 4 * found.length;
+  const older = found.filter((node) => node.id <= first).sort((a, b) => a.id - b.id);
+  const places = new Array<Node | undefined>(newest - first).fill(undefined);
+  for (const node of found) if (node.id > first) places[node.id - first - 1] = node;
+  return older.concat(places.filter((node) => node !== undefined));
 }
 
 /** FNV-1a over the key's integers. */
