@@ -14,9 +14,12 @@ export interface BufferHandle {
 
 export interface Executable {
   readonly kernel: Kernel;
-  /** The generated text, as the device's compiler gets it. */
-  readonly source: string;
+  /** The generated text, as the device's compiler gets it; where that is binary, a function that writes it as text. */
+  readonly source: string | (() => Promise<string>);
 }
+
+/** An executable's source as text. Rejects with BackendError where the means to write it are not installed. */
+export const sourceText = async ({ source }: Executable): Promise<string> => (typeof source === "string" ? source : source());
 
 export interface Launch {
   readonly executable: Executable;

@@ -75,7 +75,7 @@ function measureKernels(wanted: string, source: boolean): void {
   for (const { kernel, flops } of entries) {
     if (!kernel.name.includes(wanted)) continue;
     const executable = backend.compile(kernel);
-    if (executable instanceof Promise) throw new Error("the cpu backend compiles at once");
+    if (executable instanceof Promise || typeof executable.source !== "string") throw new Error("the cpu backend prints at once");
     if (source) console.log(executable.source);
     let launches: Parameters<typeof backend.run>[0] = [];
     let fastest = Infinity;

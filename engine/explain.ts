@@ -1,4 +1,5 @@
 /** `explain(t)` and `profile(fn)`: what a graph becomes, and what its kernels cost, as data with a `toString()`. */
+import { sourceText } from "../backends/backend.js";
 import { type Device, defaultDevice } from "./device.js";
 import { dtypeBytes } from "./dtype.js";
 import { OpError } from "./errors.js";
@@ -21,8 +22,8 @@ export interface ExplainedKernel {
   readonly outputs: number;
   /** The kernel IR, for reading. */
   readonly ir: string;
-  /** What the device's compiler gets. */
-  readonly source: string;
+  /** What the device's compiler gets, as text; "" for a step on the host. */
+  readonly source: () => Promise<string>;
 }
 
 export interface Explanation {
@@ -76,7 +77,7 @@ export async function explain(
         bytes: 0,
         outputs: step.outputs.length,
         ir: `${step.name} on the host: a round trip`,
-        source: "",
+        source: async () => "",
       });
       continue;
     }
@@ -86,7 +87,7 @@ export async function explain(
       ...step.info,
       outputs: step.kernel.buffers.filter((b) => b.access !== "read").length,
       ir: printKernel(step.kernel),
-      source: executable.source,
+      source: () => sourceText(executable),
     });
   }
   const outputBytes = plan.slots.reduce((n, s) => n + (s.kind === "output" ? s.length * dtypeBytes[s.dtype] : 0), 0);

@@ -6,13 +6,14 @@ import { printKernel } from "../../engine/kernel/print.js";
 import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime } from "../backend.js";
 import { makeTransform } from "../loops/lines.js";
 import { floats, get, Locals, ModuleWriter, v128 } from "./binary.js";
-import { compileLoops } from "./emit.js";
+import { compileLoops, type LoopModule } from "./emit.js";
 import { lineKernels } from "./lines.js";
 import { ConstantTable } from "./math.js";
 import { addressable, Heap } from "./memory.js";
 import { Pool } from "./pool.js";
 import { type Call, type Loops, makeProgram, type ScratchSpace, workOf } from "./program.js";
 import { Queue } from "./queue.js";
+import { moduleText } from "./text.js";
 import { type Spawn, spawnThread, threadsFor } from "./threads.js";
 
 export interface WasmOptions {
@@ -48,7 +49,6 @@ interface Bound {
 interface Compiled {
   readonly loops: Loops;
   readonly run: Run;
-  readonly source: string;
 }
 
 const name = "wasm";
@@ -205,7 +205,19 @@ export class WasmBackend implements Backend {
     const accepted = this.accepts(kernel);
     if (accepted !== true) throw new BackendError(name, `${kernel.name}: ${accepted}`);
     const made = kernel.kind === "loops" ? this.loops(kernel) : this.template(kernel);
-    return { kernel, ...made } as WasmExecutable;
+    return { kernel, source: () => this.text(kernel), ...made } as WasmExecutable;
+  }
+
+  /** The modules of a kernel as text: emitted once more, as nobody else needs their bytes. */
+  private async text(kernel: Kernel): Promise<string> {
+    if (kernel.kind === "loops") return moduleText(this.emit(kernel).bytes);
+    const { gather, scatter } = lineKernels(kernel);
+    return [
+      await this.text(gather),
+      `;; in JavaScript: ${JSON.stringify(kernel.template)}
+`,
+      await this.text(scatter),
+    ].join("");
   }
 
   run(launches: readonly Launch[], times?: (times: readonly LaunchTime[]) => void): void {
@@ -310,7 +322,7 @@ export class WasmBackend implements Backend {
     let known = this.compiled.get(source);
     if (known === undefined) {
       const loops = this.load(kernel, source);
-      known = { loops, run: this.inCaller(loops), source };
+      known = { loops, run: this.inCaller(loops) };
       if (this.compiled.size >= maxCached) this.evict();
       this.compiled.set(source, known);
     }
@@ -323,10 +335,14 @@ export class WasmBackend implements Backend {
     this.pool?.drop(loops.id);
   }
 
+  private emit(kernel: LoopKernel): LoopModule {
+    const { relaxed, constants } = this;
+    return compileLoops(kernel, { relaxed, shared: this.pool !== null, constants });
+  }
+
   private load(kernel: LoopKernel, source: string): Loops {
     try {
-      const { relaxed, constants } = this;
-      const { bytes, phases, scratch } = compileLoops(kernel, { relaxed, shared: this.pool !== null, constants });
+      const { bytes, phases, scratch } = this.emit(kernel);
       return { id: this.kernels++, module: new WebAssembly.Module(bytes), buffers: kernel.buffers, phases, scratch };
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -351,12 +367,11 @@ export class WasmBackend implements Backend {
     };
   }
 
-  private template(kernel: TemplateKernel): { loops: null; run: Run; source: string } {
+  private template(kernel: TemplateKernel): { loops: null; run: Run } {
     const { gather, scatter, lines, lengthIn, lengthOut } = lineKernels(kernel);
     const { dtype } = kernel.input;
     const [before, after] = [this.loops(gather), this.loops(scatter)];
-    const source = `${before.source}\n${JSON.stringify(kernel.template)}\n${after.source}`;
-    if (lines === 0) return { loops: null, run: () => {}, source };
+    if (lines === 0) return { loops: null, run: () => {} };
     const transform = makeTransform(kernel.template, dtype);
     const [input, output] = [new Float64Array(lengthIn), new Float64Array(lengthOut)];
     const bytes = dtypeBytes[dtype];
@@ -374,7 +389,7 @@ export class WasmBackend implements Backend {
       this.heap.free(from, lines * lengthIn * bytes);
       this.heap.free(to, lines * lengthOut * bytes);
     };
-    return { loops: null, run, source };
+    return { loops: null, run };
   }
 
   /** Valid until the memory grows. */

@@ -10,14 +10,16 @@ interface ExplainFlags {
   readonly inputSize?: number;
   readonly batchSize: number;
   readonly train: boolean;
-  readonly source?: number;
-  readonly device: string;
+  /** One kernel, all (true), none (false), or as the device says (undefined). */
+  readonly source?: number | boolean;
+  readonly device?: string;
 }
 
 const examples = `
 Examples:
   crabro explain --model hornet_micro_7x7
   crabro explain --model hornet_tiny_gf --source 12    with the source of kernel 12
+  crabro explain --device wasm                         with the modules of all kernels, as text
 `;
 
 function kernelNumber(text: string): number {
@@ -33,18 +35,20 @@ export function explainCommand(): Command {
     .option("--input-size <pixels>", "side of the images (default: the network's)", whole(1))
     .option("-b, --batch-size <n>", "images", whole(1), 1)
     .option("--train", "forward, loss and gradients, in place of the forward pass alone", false)
-    .option("--source <kernel>", "print the source of one kernel as well", kernelNumber)
-    .option("--device <name>", "for which device", "auto")
+    .option("--source [kernel]", "print the source as well, of one kernel or of all (default where a device is named)", kernelNumber)
+    .option("--no-source", "print no source")
+    .option("--device <name>", "for which device (default: the best there is)")
     .addHelpText("after", examples)
     .action(async (flags: ExplainFlags) => {
       process.stdout.write(`${await describe(flags)}\n`);
     });
 }
 
-async function describe({ model: name, inputSize, batchSize, train, source, device: deviceName }: ExplainFlags): Promise<string> {
+async function describe({ model: name, inputSize, batchSize, train, source: given, device: deviceName }: ExplainFlags): Promise<string> {
+  const source = given ?? deviceName !== undefined;
   const info = modelInfo(name);
   const size = inputSize ?? info.inputSize;
-  const device = await openDevice(deviceName);
+  const device = await openDevice(deviceName ?? "auto");
   try {
     // Without values: nothing is computed, and the largest network needs no memory.
     const model = createModel(name, { meta: true }).train(train);
@@ -55,11 +59,14 @@ async function describe({ model: name, inputSize, batchSize, train, source, devi
       device,
     );
     const explanation = train ? await explainStep() : await explain(noGrad(() => model.forward(images)));
-    const kernel = source === undefined ? undefined : explanation.kernels[source - 1];
-    if (source !== undefined && kernel === undefined) {
-      throw new OpError("explain", `there is no kernel ${source}; ${name} has ${explanation.kernels.length}`);
+    const { kernels } = explanation;
+    if (typeof source === "number" && kernels[source - 1] === undefined) {
+      throw new OpError("explain", `there is no kernel ${source}; ${name} has ${kernels.length}`);
     }
-    return kernel === undefined ? String(explanation) : `${explanation}\n\n${kernel.source}`;
+    const shown = typeof source === "number" ? [source - 1] : source ? kernels.keys() : [];
+    const parts = [String(explanation)];
+    for (const at of shown) parts.push(`kernel ${at + 1}  ${kernels[at].name}\n${(await kernels[at].source()).trimEnd()}`);
+    return parts.join("\n\n");
 
     function explainStep() {
       const loss = crossEntropy(model.forward(images), fromHost(new Int32Array(batchSize), [batchSize], "int32", device));

@@ -1,5 +1,5 @@
 /** Runs plans in order on one backend. Where everything is compiled and no host call waits, a plan is posted at once. */
-import type { Backend, BufferHandle, Executable, Launch, LaunchTime } from "../../backends/backend.js";
+import { type Backend, type BufferHandle, type Executable, type Launch, type LaunchTime, sourceText } from "../../backends/backend.js";
 import { debugLevel, debugLog } from "../debug.js";
 import { hostArray, type TypedArray } from "../dtype.js";
 import { BackendError, InternalError } from "../errors.js";
@@ -53,6 +53,12 @@ function attempt<T>(action: () => T | Promise<T>, ops: string): T | Promise<T> {
   }
 }
 
+/** DEBUG ≥ 4: what the device's compiler gets. */
+async function showSource(executable: Executable): Promise<void> {
+  const text = await sourceText(executable).catch(String);
+  debugLog(4, () => `// ${executable.kernel.name}\n${text}`);
+}
+
 const isData = (b: BufferHandle | TypedArray): b is TypedArray => ArrayBuffer.isView(b);
 
 export class Executor {
@@ -91,7 +97,7 @@ export class Executor {
     const keep = (executable: Executable): Executable => {
       if (this.executables.size >= 4096) this.executables.delete(this.executables.keys().next().value as string);
       this.executables.set(key, executable);
-      debugLog(4, () => `// ${kernel.name}\n${executable.source}`);
+      if (debugLevel() >= 4) void showSource(executable);
       return executable;
     };
     return made instanceof Promise ? made.then(keep) : keep(made);

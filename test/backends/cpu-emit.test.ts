@@ -9,7 +9,7 @@ import type { LoopKernel } from "../../engine/kernel/ir.js";
 
 const sourceOf = (kernel: LoopKernel): string => {
   const executable = createCpuBackend().compile(kernel);
-  if (executable instanceof Promise) throw new Error("the cpu backend compiles at once");
+  if (executable instanceof Promise || typeof executable.source !== "string") throw new Error("the cpu backend prints at once");
   return executable.source;
 };
 

@@ -39,7 +39,7 @@ describe("explain", () => {
     expect(found.boundaries).toHaveLength(1);
     expect(found.boundaries[0].reason).toMatch(/many/);
     expect(found.kernels[0].ir).toMatch(/8/);
-    expect(found.kernels[0].source).toMatch(/for/);
+    expect(await found.kernels[0].source()).toMatch(/for/);
     expect(found.memory.temporaryBytes).toBeGreaterThan(0);
     expect(String(found)).toContain("not fused");
     expect(found.kernels[0].flops).toBe(2 * 8 * 8 * 8);
