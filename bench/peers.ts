@@ -23,6 +23,7 @@ interface Flags {
   readonly quick?: boolean;
   readonly seconds?: number;
   readonly limit?: number;
+  readonly within?: number;
   readonly out: string;
   readonly list?: boolean;
 }
@@ -77,6 +78,7 @@ export function peersCommand(): Command {
     .option("--quick", "less precise, within two minutes", false)
     .option("--seconds <s>", "of measuring, a row and contestant", seconds)
     .option("--limit <s>", "after which a contestant is cut off", seconds)
+    .option("--within <s>", "begin no row later than this; what is left out is named", seconds)
     .option("--out <folder>", "where bench.json and bench.svg go", "runs/bench")
     .option("--list", "show the rows, and measure nothing", false)
     .addHelpText("after", help)
@@ -138,6 +140,7 @@ async function peersMain(flags: Flags): Promise<number> {
     return 0;
   }
   const quick = flags.quick === true;
+  const within = flags.within ?? (quick ? quickSeconds : Number.POSITIVE_INFINITY);
   const started = performance.now();
   const elapsed = (): number => (performance.now() - started) / 1000;
   const { entrants, absent } = entrantsOf(flags);
@@ -151,7 +154,7 @@ async function peersMain(flags: Flags): Promise<number> {
     const roofline = await measureRoofline(flags.threads);
     await comparison.open();
     for (const task of tasks) {
-      if (quick && elapsed() > quickSeconds) leftOut.push(`${task.workload} ${task.direction}`);
+      if (elapsed() > within) leftOut.push(`${task.workload} ${task.direction}`);
       else rows.push(await comparison.row(task));
     }
     progress("");

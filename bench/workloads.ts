@@ -119,7 +119,7 @@ function conv(x: Shape, out: number, k: number, { stride = 1, padding = 0, group
   return { kind: "conv", x, w: [out, x[1] / groups, k, k], stride, padding, groups };
 }
 
-/** In the order in which they are run; with `small`, what a software GPU takes in reasonable time. */
+/** In the order in which they are run, the training step that counts most first; with `small`, what a software GPU takes in reasonable time. */
 export function tasksOf(size: Size): Task[] {
   const full = size === "full";
   const n = full ? 8 : 1;
@@ -129,6 +129,15 @@ export function tasksOf(size: Size): Task[] {
   const both = (workload: string, work: Work): void => {
     tasks.push({ workload, direction: "fwd", work }, { workload, direction: "fwd+bwd", work });
   };
+  const network = (name: "micro" | "tiny", x: Shape): Work => ({
+    kind: "hornet",
+    x,
+    config: configs[name],
+    parameters: parametersOf(hornetDrafts(configs[name])),
+  });
+  for (const direction of ["fwd", "step"] as const) {
+    tasks.push({ workload: "hornet_micro_64x1x32x32", direction, work: network("micro", [64, 1, 32, 32]) });
+  }
   for (const side of [256, 512, 1024]) both(`matmul_${side}`, { kind: "matmul", n: side });
   both(`conv3x3_${n}x64x56x56_64`, conv([n, 64, 56, 56], 64, 3, { padding: 1 }));
   both(`conv1x1_${n}x64x56x56_128`, conv([n, 64, 56, 56], 128, 1));
@@ -148,15 +157,6 @@ export function tasksOf(size: Size): Task[] {
   for (const kind of ["gnconv", "block"] as const) {
     const drafts = kind === "gnconv" ? gnconvDrafts("", 64, 3) : blockDrafts("", 64, 3);
     both(`${kind}_${n}x64x28x28`, { kind, x: [n, 64, 28, 28], order: 3, parameters: parametersOf(drafts) });
-  }
-  const network = (name: "micro" | "tiny", x: Shape): Work => ({
-    kind: "hornet",
-    x,
-    config: configs[name],
-    parameters: parametersOf(hornetDrafts(configs[name])),
-  });
-  for (const direction of ["fwd", "step"] as const) {
-    tasks.push({ workload: "hornet_micro_64x1x32x32", direction, work: network("micro", [64, 1, 32, 32]) });
   }
   if (full) {
     for (const direction of ["fwd", "step"] as const) {
