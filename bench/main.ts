@@ -1,6 +1,6 @@
 /** `npm run bench`: what things cost on this machine, here and in other libraries. `npm run bench -- --help` lists what there is. */
 import { availableParallelism } from "node:os";
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { whole } from "../cli/commands/flags.js";
 import { kernelsCommand } from "./cpu-kernels.js";
 import { microCommand } from "./micro.js";
@@ -23,4 +23,10 @@ const program = new Command("bench").description("Measures training steps, kerne
 for (const command of commands) program.addCommand(command);
 // Without the name of a command, `peers`; its help is everyone's.
 const named = first === "help" || commands.some((command) => command.name() === first);
-await program.parseAsync([...process.argv.slice(0, 2), ...(named ? [] : ["peers"]), ...process.argv.slice(2)]);
+try {
+  await program.parseAsync([...process.argv.slice(0, 2), ...(named ? [] : ["peers"]), ...process.argv.slice(2)]);
+} catch (error) {
+  if (!(error instanceof InvalidArgumentError)) throw error;
+  console.error(`bench: ${error.message}`);
+  process.exitCode = 2;
+}

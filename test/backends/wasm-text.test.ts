@@ -26,7 +26,7 @@ describe("the text of a module", () => {
       const { buffer } = module.toBinary({});
       module.destroy();
       expect(WebAssembly.validate(new Uint8Array(buffer))).toBe(true);
-      expect(text).toContain("v128.store");
+      expect(text).toMatch(/\.store/);
     }
   });
 
