@@ -11,6 +11,7 @@ import { eq, ge, logicalAnd, lt, ne, where } from "./elementwise-logic.js";
 import { filledLike } from "./leaf.js";
 import { elementwise, type Operand, resultType } from "./operands.js";
 import { defineOp, type GradRule, type OpRecord, type Sample } from "./record.js";
+import { alias } from "./view.js";
 
 const pairs: readonly Sample[] = [
   {
@@ -331,7 +332,10 @@ export const neg = (x: Tensor): Tensor => unary(negOp, x);
 export const abs = (x: Tensor): Tensor => unary(absOp, x);
 
 /** −1, 0 or 1; 0 for NaN, as PyTorch has it; the gradient is 0. Reference: torch.sign. */
-export const sign = (x: Tensor): Tensor => unary(signOp, x);
+export function sign(x: Tensor): Tensor {
+  checkTensor("sign", x);
+  return x.dtype === "bool" ? alias(x) : unary(signOp, x);
+}
 
 function unary(record: OpRecord, x: Tensor): Tensor {
   checkTensor(record.name, x);
