@@ -49,7 +49,7 @@ const ourName = (op: string): string => signatures.get(op)?.as ?? camelCase(op);
 function second(name: string): string {
   if (name in compositions) return "checked";
   const reason = Object.entries(exempt).find(([, names]) => names.includes(name))?.[0];
-  if (reason === undefined) return name in functional ? "?" : "·";
+  if (reason === undefined) return name in functional ? "checked" : "·";
   return reason.startsWith("one record") ? "checked" : reason === "no gradient" ? "–" : "by its parts";
 }
 

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { type Device, mul, sum, type Tensor, tensor } from "../../index.js";
 import { steps as basic, leafData, type Step } from "./steps.js";
-import { tableSteps } from "./table-steps.js";
+import { recordSteps, tableSteps } from "./table-steps.js";
 
 export interface Instruction {
   readonly op: number;
@@ -24,22 +24,31 @@ export const programs: fc.Arbitrary<Program> = fc.record({
   instructions: fc.array(instruction, { minLength: 1, maxLength: 24 }),
 });
 
-/** New kinds go to the end: kept seeds name a kind by its place. */
-export const steps: readonly (readonly [string, Step])[] = [...basic, ...tableSteps];
+/** New kinds go to the end: kept seeds name a kind by its place. Those of the records come last, in the order of the table. */
+export const steps: readonly (readonly [string, Step])[] = [...basic, ...tableSteps, ...recordSteps];
 
-/** One program a kind, which uses it thrice; together they draw every record of the table, gradients included. */
-export const singles: readonly Program[] = steps.map((_, op) => ({
-  leaves: [
-    [2, 3, 4, 5],
-    [4, 1, 5],
-    [6, 4],
-  ],
-  instructions: [
-    { op, a: 2, b: 2, p: 1, q: 1 },
-    { op, a: 0, b: 0, p: 1, q: 1 },
-    { op, a: 2, b: 2, p: 2, q: 2 },
-  ],
-}));
+const leaves = [
+  [2, 3, 4, 5],
+  [4, 1, 5],
+  [6, 4],
+];
+const byHand = basic.length + tableSteps.length;
+
+/** A program a kind, which uses it thrice, and programs of the records' own steps; together they draw every record, gradients included. */
+export const singles: readonly Program[] = [
+  ...steps.slice(0, byHand).map((_, op) => ({
+    leaves,
+    instructions: [
+      { op, a: 2, b: 2, p: 1, q: 1 },
+      { op, a: 0, b: 0, p: 1, q: 1 },
+      { op, a: 2, b: 2, p: 2, q: 2 },
+    ],
+  })),
+  ...Array.from({ length: Math.ceil(recordSteps.length / 8) }, (_, chunk) => ({
+    leaves: [[2, 3]],
+    instructions: recordSteps.slice(8 * chunk, 8 * chunk + 8).map((_, i) => ({ op: byHand + 8 * chunk + i, a: 0, b: 0, p: chunk, q: 0 })),
+  })),
+];
 
 /** The tensors a program makes, in order, on a device. */
 export function build(program: Program, device: Device, requiresGrad = false): Tensor[] {

@@ -2,6 +2,8 @@
  * Kinds of step for the rest of the table. What jumps (comparisons, rounding, integers, indices) is applied to exact values, so that another
  * rounding elsewhere in the program cannot make it jump elsewhere.
  */
+import type { OpRecord, Sample, Spec } from "../../engine/ops/record.js";
+import { apply } from "../../engine/tensor.js";
 import * as c from "../../index.js";
 import { binary, dimOf, leafData, like, type Step, unary } from "./steps.js";
 
@@ -152,6 +154,41 @@ export const tableSteps: readonly (readonly [string, Step])[] = [
   ["roiAlign", image((x) => c.roiAlign(x, [rectangles(x), ...Array.from({ length: x.shape[0] - 1 }, () => rectangles(x))], [2, 2]))],
   ["boxIou", (x, y) => (like(x, y) === null ? null : mul(c.sum(c.boxIou(rectangles(x), rectangles(y))), x))],
 ];
+
+/** Inputs of a sample: its exact data, or else values in its range. */
+function inputsOf(record: OpRecord, { shapes, dtypes, data, attrs, range: [low, high] = [-2, 2] }: Sample, device: c.Device): Tensor[] {
+  // Exact values without a dtype are indices, or a condition.
+  const specs = (exact: c.DType): Spec[] =>
+    shapes.map((shape, i) => ({ shape, dtype: dtypes?.[i] ?? dtypes?.at(-1) ?? (data?.[i] ? exact : "float32") }));
+  const fits = (exact: c.DType): boolean => {
+    try {
+      record.infer(specs(exact), attrs ?? {});
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const exact = (["int32", "bool", "float32"] as const).find(fits) ?? "float32";
+  return specs(exact).map(({ shape, dtype }, i) => {
+    const values = data?.[i] ?? Array.from(leafData(shape, i + 3), (value) => low + ((high - low) * (value + 1.5)) / 3);
+    return c.tensor(
+      values.map((value) => (dtype === "float32" ? value : Math.trunc(value))),
+      { shape, dtype, device },
+    );
+  });
+}
+
+/** For every record of the table, whoever added it: the record on one of its own samples, and the program's tensor scaled by what comes out. */
+export const recordSteps: readonly (readonly [string, Step])[] = [...c.opTable.values()].flatMap((record): (readonly [string, Step])[] => {
+  const samples = record.samples.filter(({ shapes }) => shapes.every((shape) => !shape.includes(0)));
+  if (samples.length === 0) return [];
+  const step: Step = (x, _, p) => {
+    const sample = samples[p % samples.length];
+    const result = apply(record, inputsOf(record, sample, x.device), sample.attrs ?? {});
+    return mul(x, add(mul(c.mean(tanh(mul(c.to(result, "float32"), 0.1))), 0.25), 1));
+  };
+  return [[`record ${record.name}`, step]];
+});
 
 const weights = (shape: readonly number[], x: Tensor): Tensor => c.tensor(leafData(shape, 9), { shape, device: x.device });
 
