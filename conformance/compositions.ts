@@ -2,6 +2,7 @@
  * Public functions composed of several operations, called on inputs of float64 away from kinks and ties, so that their first and second
  * derivatives can be checked; and the functions that need no such check. The tests run it, and the matrix of operators shows it.
  */
+import * as functional from "../engine/functional/index.js";
 import * as c from "../index.js";
 
 type Fn = (...inputs: c.Tensor[]) => c.Tensor | readonly c.Tensor[];
@@ -163,6 +164,12 @@ export const compositions: Readonly<Record<string, Composition>> = {
   pixelShuffle: [(a) => c.pixelShuffle(c.mul(a, a), 2), spread([4, 2, 2])],
   pixelUnshuffle: [(a) => c.pixelUnshuffle(c.mul(a, a), 2), spread([1, 4, 2])],
 };
+
+/** A function that stands in no list, on its required arguments as tensors [3, 4]: enough for most that are new. */
+export function byDefault(name: string): Composition {
+  const fn = (functional as unknown as Readonly<Record<string, Fn>>)[name];
+  return [fn, ...[x, y, positive].slice(0, Math.max(fn.length, 1))];
+}
 
 /** Functions that need no line above, and why. */
 export const exempt: Readonly<Record<string, readonly string[]>> = {

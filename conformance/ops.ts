@@ -65,7 +65,7 @@ function prepare(
       made = tensor(value.data, { shape: value.shape, dtype: value.dtype, device, requiresGrad: wanted.has(value.name) });
       inputs.set(value.name, made);
     }
-    const asPair = !value.complex && value.dtype === "float32" && (call.pairs || call.fromComplex);
+    const asPair = !value.complex && (value.dtype === "float32" || call.pairs) && (call.pairs || call.fromComplex);
     return asPair ? pairOf(api, made) : made;
   };
   const positional = call.positional.map(place);
@@ -79,7 +79,7 @@ function prepare(
 /** A real tensor as complex: the imaginary parts are 0. */
 function pairOf(api: Api, real: Tensor): Tensor {
   const zero = tensor(new Float32Array(real.numel), { shape: real.shape, device: real.device });
-  return need<(parts: Tensor[], options: { dim: number }) => Tensor>(api, "stack")([real, zero], { dim: -1 });
+  return need<(parts: Tensor[], options: { dim: number }) => Tensor>(api, "stack")([real.to("float32"), zero], { dim: -1 });
 }
 
 /** Results in order: a tensor, a list, or a record such as { values, indices }; what is null is left out. */

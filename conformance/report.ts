@@ -87,5 +87,6 @@ export const totals = (results: readonly CaseResult[]): string => {
 export function textReport(run: RunResult, by: "op" | "family" = "op"): string {
   const { results } = run;
   const lines = table(results, (result) => result[by], by === "op" ? "operation or kind" : "family");
-  return [...lines, ...troubles(results), "", `${totals(results)} (${cases(results.length)} on ${run.device})`].join("\n");
+  const device = run.description === "" ? [] : [run.description, ""];
+  return [...device, ...lines, ...troubles(results), "", `${totals(results)} (${cases(results.length)} on ${run.device})`].join("\n");
 }

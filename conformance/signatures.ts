@@ -68,7 +68,8 @@ const all = (names: string, signature: Signature): Record<string, Signature> =>
 
 export const signatures: ReadonlyMap<string, Signature> = new Map([
   ...rows("torch.", {
-    ...all("abs neg exp log log1p expm1 sqrt rsqrt reciprocal sin cos tan tanh sigmoid erf floor ceil round sign square", unary),
+    ...all("abs neg exp log log1p expm1 sqrt rsqrt reciprocal sin cos tan tanh sigmoid erf floor ceil sign square", unary),
+    round: { params: "input decimals?" },
     ...all("logical_not isfinite isnan", unary),
     ...all("mul maximum minimum eq ne lt le gt ge logical_and logical_or logical_xor matmul dot", binary),
     ...all("add sub", { params: "input other alpha?" }),
@@ -84,7 +85,7 @@ export const signatures: ReadonlyMap<string, Signature> = new Map([
     norm: { params: "input p? dim? keepdim?" },
     "linalg.vector_norm": { params: "input ord? dim? keepdim?" },
     logsumexp: { params: "input dim keepdim?" },
-    cumsum: { params: "input dim" },
+    cumsum: { params: "input dim dtype?" },
 
     ...all("reshape broadcast_to", sizes),
     permute: { params: "input dims" },
@@ -105,7 +106,8 @@ export const signatures: ReadonlyMap<string, Signature> = new Map([
     repeat_interleave: { params: "input repeats dim?" },
     index_select: { params: "input dim index" },
     gather: { params: "input dim index" },
-    ...all("scatter scatter_add", { params: "input dim index src" }),
+    scatter: { params: "input dim index src reduce?" },
+    scatter_add: { params: "input dim index src" },
     index_add: { params: "input dim index source alpha?" },
     masked_fill: { params: "input mask value" },
     ...all("tril triu diag", { params: "input diagonal?" }),
@@ -131,10 +133,13 @@ export const signatures: ReadonlyMap<string, Signature> = new Map([
     topk: { params: "input k dim? largest? sorted?" },
     ...all("sort argsort", { params: "input dim? descending? stable?" }),
     arange: {
-      params: "start end? step?",
-      adapt: ({ start, end, step }) => ({ bound: end === undefined ? { end: start } : { start, end, step }, params: "end start? step?" }),
+      params: "start end? step? dtype?",
+      adapt: ({ start, end, step, dtype }) => ({
+        bound: end === undefined ? { end: start, dtype } : { start, end, step, dtype },
+        params: "end start? step? dtype?",
+      }),
     },
-    linspace: { params: "start end steps" },
+    linspace: { params: "start end steps dtype?" },
     "nn.MultiheadAttention": { as: "multiheadAttention", params: multihead },
   }),
   ...rows("torch.nn.functional.", {

@@ -47,6 +47,9 @@ export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Ten
     ...[query, key, value].map((x) => x.shape.slice(0, -2)),
     ...(attnMask ? [attnMask.shape.slice(0, -2)] : []),
   );
+  const tail = attnMask === null ? [] : attnMask.shape.slice(-2);
+  if (tail.some((n, i) => n !== 1 && n !== [l, s].slice(-tail.length)[i]))
+    throw new OpError(op, `attnMask ${showShape(attnMask?.shape ?? [])} does not broadcast to the scores ${showShape([...batch, l, s])}`);
   const [q, k, v] = [query, key, value].map((x) => expand(x, [...batch, ...x.shape.slice(-2)]));
   const mask = attnMask === null ? null : additiveMask(op, attnMask, [...batch, l, s], query);
   if (dropoutP === 0) return attentionNodes(q, k, v, mask, { scale, causal: isCausal });
@@ -59,8 +62,6 @@ export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Ten
 
 /** 0 where a query may look, −∞ where not; float masks as they are. */
 function additiveMask(op: string, mask: Tensor, shape: Shape, like: Tensor): Tensor {
-  if (!sameShape(broadcastShapes(op, mask.shape, shape), shape))
-    throw new OpError(op, `attnMask ${showShape(mask.shape)} does not broadcast to ${showShape(shape)}`);
   const added = mask.dtype === "bool" ? cast(where(mask, 0, Number.NEGATIVE_INFINITY), like.dtype) : cast(mask, like.dtype);
   return expand(added, shape);
 }

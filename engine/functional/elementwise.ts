@@ -9,6 +9,7 @@ import { atan, exp, expm1, log1p, sigmoid, sqrt, tanh } from "../ops/elementwise
 import { eq, ge, gt, isnan, le, logicalOr, lt, where } from "../ops/elementwise-logic.js";
 import { identity } from "../ops/identity.js";
 import { filled, filledLike } from "../ops/leaf.js";
+import { operandTensor } from "../ops/operands.js";
 import { toDevice } from "../ops/transfer.js";
 import { alias } from "../ops/view.js";
 import { broadcastShapes } from "../shape.js";
@@ -83,10 +84,11 @@ const asFloat = (op: string, x: Tensor): Tensor => {
   return cast(x, floatingType(x.dtype));
 };
 
-/** x². Reference: torch.square. */
+/** x²; booleans give int32. Reference: torch.square. */
 export function square(x: Tensor): Tensor {
   checkTensor("square", x);
-  return mul(x, x);
+  const value = x.dtype === "bool" ? cast(x, "int32") : x;
+  return mul(value, value);
 }
 
 /** 1 / √x. Reference: torch.rsqrt. */
@@ -145,7 +147,8 @@ export function hardtanh(x: Tensor, options?: { readonly minVal?: number; readon
   checkTensor("hardtanh", x);
   checkOptions("hardtanh", options, ["minVal", "maxVal"]);
   const { minVal = -1, maxVal = 1 } = options ?? {};
-  return where(le(x, minVal), Math.min(minVal, maxVal), where(ge(x, maxVal), maxVal, x));
+  const bound = (value: number): Tensor => operandTensor("hardtanh", value, x.dtype, x.device);
+  return where(le(x, minVal), bound(Math.min(minVal, maxVal)), where(ge(x, maxVal), bound(maxVal), x));
 }
 
 /** x kept in [0, 6]. Reference: torch.nn.functional.relu6. */
@@ -186,7 +189,8 @@ export const mish = (x: Tensor): Tensor => mul(x, tanh(softplus(x)));
 /** x clamp(x + 3, 0, 6) / 6. Reference: torch.nn.functional.hardswish. */
 export function hardswish(x: Tensor): Tensor {
   checkTensor("hardswish", x);
-  return div(mul(x, clamp(add(x, 3), { min: 0, max: 6 })), 6);
+  // Where x = 3 the slope is 1, where x = −3 it is −1/2.
+  return div(mul(x, where(ge(x, 3), 6, clamp(add(x, 3), { min: 0 }))), 6);
 }
 
 /** clamp(x + 3, 0, 6) / 6. Reference: torch.nn.functional.hardsigmoid. */

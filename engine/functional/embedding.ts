@@ -2,11 +2,12 @@
 import { OpError } from "../errors.js";
 import { cast } from "../ops/cast.js";
 import { checkOptions, checkTensor, hostValues } from "../ops/check.js";
+import { inRange } from "../ops/identity.js";
+import { alongDim, checkIndexValues, gatherAt } from "../ops/index.js";
 import { iota } from "../ops/leaf.js";
 import { showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
 import { eq, where } from "./elementwise.js";
-import { indexSelect } from "./indexing.js";
 import { reshape, unsqueeze } from "./movement.js";
 
 export interface EmbeddingOptions {
@@ -27,10 +28,12 @@ export function embedding(input: Tensor, weight: Tensor, options: EmbeddingOptio
   if (padding !== null && !(Number.isInteger(padding) && padding >= -rows && padding < rows)) {
     throw new OpError(op, `paddingIdx ${padding} is out of range for ${rows} rows`);
   }
-  const index = reshape(input, [input.numel]);
-  if (padding === null) return reshape(indexSelect(weight, 0, index), [...input.shape, channels]);
+  const known = checkIndexValues(op, input, rows);
+  const index = alongDim(reshape(input, [input.numel]), weight.shape, 0);
+  const lookUp = (table: Tensor): Tensor => reshape(gatherAt(op, table, 0, index, known), [...input.shape, channels]);
+  if (padding === null) return lookUp(weight);
   const fixed = eq(iota(weight.shape, 0, weight.device), padding < 0 ? padding + rows : padding);
-  return reshape(indexSelect(where(fixed, weight.detach(), weight), 0, index), [...input.shape, channels]);
+  return lookUp(where(fixed, weight.detach(), weight));
 }
 
 /** 1 at the class that the int32 `input` [...] names, else 0: int32 [..., numClasses]. Without `numClasses` the input must hold data, whose largest class counts. */
@@ -48,5 +51,6 @@ export function oneHot(input: Tensor, options: { readonly numClasses?: number } 
   if (!Number.isInteger(classes) || classes < 1) throw new OpError(op, `numClasses is ${classes}; expected a whole number ≥ 1`);
   const outside = known?.find((index) => index < 0 || index >= classes);
   if (outside !== undefined) throw new OpError(op, `class ${outside} is out of range; expected 0 to ${classes - 1}`);
-  return cast(eq(iota([...input.shape, classes], input.ndim, input.device), unsqueeze(input, -1)), "int32");
+  const given = known === null ? inRange(op, input, 0, classes - 1, `a class computed on the device is none of ${classes}`) : input;
+  return cast(eq(iota([...input.shape, classes], input.ndim, input.device), unsqueeze(given, -1)), "int32");
 }

@@ -1,5 +1,6 @@
 /** Reading and writing at indices: gather, scatter, and Python's square brackets. */
 import { OpError } from "../errors.js";
+import { cast } from "../ops/cast.js";
 import { checkInteger, checkOptions, checkTensor, hostValues } from "../ops/check.js";
 import { add, mul } from "../ops/elementwise.js";
 import { ge, logicalAnd, lt, where } from "../ops/elementwise-logic.js";
@@ -50,6 +51,7 @@ export function indexAdd(x: Tensor, dim: number, index: Tensor, source: Tensor, 
   checkTensor("indexAdd", source, "source");
   checkOptions("indexAdd", options, ["alpha"]);
   if (source.dtype !== x.dtype) throw new OpError("indexAdd", `source is ${source.dtype}, the input ${x.dtype}; cast one with to(dtype)`);
+  if (x.dtype === "bool") return cast(indexAdd(cast(x, "int32"), dim, index, cast(source, "int32"), options), "bool");
   const [wide, from] = [x, source].map((t) => (t.ndim === 0 ? reshapeTo(t, [1]) : t));
   const expected = wide.shape.map((n, d) => (d === at ? index.numel : n));
   if (!sameShape(from.shape, expected)) {

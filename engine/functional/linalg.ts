@@ -1,10 +1,11 @@
 /** Products of matrices and vectors. */
 import { OpError } from "../errors.js";
 import { checkOptions, checkTensor } from "../ops/check.js";
+import { filled } from "../ops/leaf.js";
 import { checkContractionDtypes, matmulNodes } from "../ops/matmul.js";
 import { broadcastShapes, sameShape, showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
-import { add, mul } from "./elementwise.js";
+import { add, mul, where } from "./elementwise.js";
 import { expand, squeeze, transpose, unsqueeze } from "./movement.js";
 
 /**
@@ -135,7 +136,8 @@ function addProduct(op: string, input: Tensor, result: Tensor, options: AddProdu
     throw new OpError(op, `input ${showShape(input.shape)} does not broadcast to the product's shape ${showShape(result.shape)}`);
   }
   const scaled = alpha === 1 ? result : mul(result, alpha);
-  if (beta === 0) return scaled;
+  // PyTorch does not look at the input then, be it NaN; its gradient is 0.
+  if (beta === 0) return add(where(filled(0, [], "bool", input.device), input, 0), scaled);
   return add(beta === 1 ? input : mul(input, beta), scaled);
 }
 

@@ -130,7 +130,10 @@ function ofProbabilities(op: string, logs: Tensor, target: Tensor, { dim, count,
 function checkedTargets(op: string, target: Tensor, kept: Tensor, count: number, ignoreIndex: number): Tensor {
   const values = hostValues(target);
   const clean = where(kept, target, 0);
-  if (values === null) return inRange(op, clean, count);
+  if (values === null) {
+    const what = `a target computed on the device is none of ${count} classes, nor ignoreIndex ${ignoreIndex}`;
+    return inRange(op, clean, 0, count - 1, what);
+  }
   const at = values.findIndex((index) => index !== ignoreIndex && !(index >= 0 && index < count));
   if (at >= 0) {
     throw new OpError(

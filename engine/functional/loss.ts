@@ -2,6 +2,7 @@
 import { OpError } from "../errors.js";
 import { cast } from "../ops/cast.js";
 import { checkOptions, checkTensor, hostValues } from "../ops/check.js";
+import { inRange } from "../ops/identity.js";
 import { broadcastShapes, type Shape, sameShape, showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
 import { abs, add, div, exp, le, log, lt, mul, neg, softplus, square, sub, where } from "./elementwise.js";
@@ -26,6 +27,7 @@ function checkPair(op: string, input: Tensor, target: Tensor, options: object, k
   checkTensor(op, input);
   checkTensor(op, target, "target");
   checkOptions(op, options, ["reduction", ...known]);
+  broadcastShapes(op, input.shape, target.shape);
 }
 
 function checkEqualShapes(op: string, input: Tensor, target: Tensor): void {
@@ -83,8 +85,10 @@ export function binaryCrossEntropy(input: Tensor, target: Tensor, options: Weigh
     throw new OpError(op, `input holds ${outside}; expected probabilities from 0 to 1; binaryCrossEntropyWithLogits takes any number`);
   }
   const t = cast(target, input.dtype);
-  const loss = neg(add(mul(t, boundedLog(input)), mul(sub(1, t), boundedLog(sub(1, input)))));
-  return reduceLoss(op, weighted(loss, options.weight), options.reduction);
+  const known = hostValues(input) !== null;
+  const x = known ? input : inRange(op, input, 0, 1, "the input computed on the device holds what is no probability");
+  const loss = neg(add(mul(t, boundedLog(x)), mul(sub(1, t), boundedLog(sub(1, x)))));
+  return reduceLoss(op, weighted(op, loss, options.weight), options.reduction);
 }
 
 /** max(log x, −100); below e^−100 the slope is 0 rather than infinite. */
@@ -93,7 +97,11 @@ function boundedLog(x: Tensor): Tensor {
   return where(tiny, -100, log(where(tiny, 1, x)));
 }
 
-const weighted = (loss: Tensor, weight: Tensor | null | undefined): Tensor => (weight ? mul(loss, weight) : loss);
+function weighted(op: string, loss: Tensor, weight: Tensor | null | undefined): Tensor {
+  if (!weight) return loss;
+  fits(op, "weight", weight, loss.shape);
+  return mul(loss, weight);
+}
 
 export interface BinaryLogitsOptions extends WeightedLossOptions {
   /** Factor of the loss of positive examples; broadcasts to the input, as a rule [classes]. */
@@ -111,12 +119,12 @@ export function binaryCrossEntropyWithLogits(input: Tensor, target: Tensor, opti
   // −log sigmoid(x) = softplus(−x), and −log(1 − sigmoid(x)) = x + softplus(−x).
   const negative = softplus(neg(input), { threshold: 40 });
   const share = posWeight === null ? negative : mul(add(mul(sub(posWeight, 1), t), 1), negative);
-  return reduceLoss(op, weighted(add(mul(sub(1, t), input), share), options.weight), options.reduction);
+  return reduceLoss(op, weighted(op, add(mul(sub(1, t), input), share), options.weight), options.reduction);
 }
 
 function fits(op: string, name: string, x: Tensor, shape: Shape): void {
-  if (!sameShape(broadcastShapes(op, x.shape, shape), shape))
-    throw new OpError(op, `${name} ${showShape(x.shape)} does not broadcast to the input's shape ${showShape(shape)}`);
+  const broadcasts = x.ndim <= shape.length && x.shape.every((n, i) => n === 1 || n === shape[shape.length - x.ndim + i]);
+  if (!broadcasts) throw new OpError(op, `${name} ${showShape(x.shape)} does not broadcast to the input's shape ${showShape(shape)}`);
 }
 
 export interface KlDivOptions {

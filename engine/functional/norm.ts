@@ -3,11 +3,12 @@ import { isFloating } from "../dtype.js";
 import { OpError } from "../errors.js";
 import { building } from "../graph.js";
 import { checkOptions, checkTensor } from "../ops/check.js";
+import { alias } from "../ops/view.js";
 import { broadcastShapes, numel, type Shape, sameShape, showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
-import { abs, add, clamp, div, mul, pow, rsqrt, sqrt, square, sub } from "./elementwise.js";
+import { abs, add, clamp, div, mul, rsqrt, sqrt, square, sub } from "./elementwise.js";
 import { expand, reshape } from "./movement.js";
-import { amax, mean, sum } from "./reduction.js";
+import { amax, mean, norm, sum } from "./reduction.js";
 
 interface AffineOptions {
   readonly weight?: Tensor | null;
@@ -108,6 +109,8 @@ export interface BatchNormOptions extends NormOptions {
 export function batchNorm(input: Tensor, runningMean: Tensor | null, runningVar: Tensor | null, options: BatchNormOptions = {}): Tensor {
   checkInput("batchNorm", input);
   checkOptions("batchNorm", options, ["weight", "bias", "training", "momentum", "eps"]);
+  // PyTorch lets an empty vector through, though it has no channels.
+  if (input.ndim === 1 && input.numel === 0) return alias(input);
   if (input.ndim < 2) throw new OpError("batchNorm", `the input has shape ${showShape(input.shape)}; expected [N, C, …]`);
   const channels = input.shape[1];
   for (const [name, running] of [
@@ -193,7 +196,7 @@ function lengthAlong(x: Tensor, p: number, dim: number | readonly number[], eps:
   if (p === 2) return sqrt(clamp(sum(square(x), { dim, keepdim: true }), { min: eps * eps }));
   if (p === 1) return clamp(sum(abs(x), { dim, keepdim: true }), { min: eps });
   if (p === Number.POSITIVE_INFINITY) return clamp(amax(abs(x), { dim, keepdim: true }), { min: eps });
-  return pow(clamp(sum(pow(abs(x), p), { dim, keepdim: true }), { min: eps ** p }), 1 / p);
+  return clamp(norm(x, { p, dim, keepdim: true }), { min: eps });
 }
 
 /** x₁·x₂ / (max(‖x₁‖, eps) · max(‖x₂‖, eps)) along `dim`; the operands broadcast. */

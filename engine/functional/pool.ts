@@ -3,13 +3,14 @@ import { hostArray, isFloating } from "../dtype.js";
 import { OpError } from "../errors.js";
 import { checkOptions, checkTensor } from "../ops/check.js";
 import { filled, iota } from "../ops/leaf.js";
+import { amaxOp, firstExtreme, reduceWith } from "../ops/reduce.js";
 import { padWith } from "../ops/view.js";
 import { windowOp } from "../ops/window.js";
 import { showShape } from "../shape.js";
 import { apply, fromHost, type Tensor } from "../tensor.js";
 import { add, div, floorDivide, mul, remainder } from "./elementwise.js";
 import { reshape } from "./movement.js";
-import { amax, argmax, mean, sum } from "./reduction.js";
+import { mean, sum } from "./reduction.js";
 import { averages, resample } from "./resize.js";
 import { type Sizes, spatialSizes } from "./sizes.js";
 
@@ -53,8 +54,12 @@ function lines(op: string, spatial: number, input: Tensor, kernelSize: Sizes, op
   if (input.ndim !== spatial + 2 && input.ndim !== spatial + 1) {
     throw new OpError(op, `the input has shape ${showShape(input.shape)}; expected ${spatial + 2} dims, or ${spatial + 1} without a batch`);
   }
+  if (input.shape.slice(-spatial - 1).includes(0))
+    throw new OpError(op, `the input has shape ${showShape(input.shape)}; no size but that of the batch may be 0`);
   const kernel = spatialSizes(op, "kernelSize", kernelSize, spatial, 1);
-  const stride = spatialSizes(op, "stride", options.stride ?? kernel, spatial, 1);
+  // PyTorch reads an empty list as no stride given.
+  const given = Array.isArray(options.stride) && options.stride.length === 0 ? null : options.stride;
+  const stride = spatialSizes(op, "stride", given ?? kernel, spatial, 1);
   const padding = spatialSizes(op, "padding", options.padding ?? 0, spatial, 0);
   const dilation = spatialSizes(op, "dilation", options.dilation ?? 1, spatial, 1);
   return input.shape.slice(-spatial).map((length, i) => {
@@ -108,22 +113,17 @@ function averagePool(op: string, spatial: number, input: Tensor, kernelSize: Siz
   if (divisorOverride === 0) throw new OpError(op, "divisorOverride is 0");
   const cut = windows(input, along, 0);
   const total = sum(cut, { dim: positions(cut, spatial) });
-  if (divisorOverride !== null) return div(total, divisorOverride);
+  // Integers stay integers, as in PyTorch.
+  const by = (divisor: Tensor | number): Tensor => div(total, divisor, isFloating(input.dtype) ? {} : { roundingMode: "trunc" });
+  if (divisorOverride !== null) return by(divisorOverride);
   const counts = along.map((line) => elementCounts(line, countIncludePad));
-  if (counts.every((list) => list.every((count) => count === list[0])))
-    return div(
-      total,
-      counts.reduce((n, list) => n * list[0], 1),
-    );
+  if (counts.every((list) => list.every((count) => count === list[0]))) return by(counts.reduce((n, list) => n * list[0], 1));
   const factors = counts.map((list, i) => {
     const values = hostArray(input.dtype, list.length);
     values.set(list);
     return reshape(fromHost(values, [list.length], input.dtype, input.device), [list.length, ...counts.slice(i + 1).map(() => 1)]);
   });
-  return div(
-    total,
-    factors.reduce((a, b) => mul(a, b)),
-  );
+  return by(factors.reduce((a, b) => mul(a, b)));
 }
 
 /** How many elements each window has; with `withPadding` those of the padding that was asked for count. */
@@ -176,14 +176,17 @@ function maximumPool(
   const along = lines(op, spatial, input, kernelSize, options);
   if (!isFloating(input.dtype)) throw new OpError(op, `the input has dtype ${input.dtype}; expected float32 or float64`);
   const cut = windows(input, along, Number.NEGATIVE_INFINITY);
-  const values = amax(cut, { dim: positions(cut, spatial) });
-  return options.returnIndices ? { values, indices: indicesOf(cut, along) } : values;
+  const values = reduceWith(amaxOp, cut, positions(cut, spatial), false, "first");
+  return options.returnIndices ? { values, indices: indicesOf(input, values, along) } : values;
 }
 
 /** Where in the flattened spatial dims of the input the largest of each window is. */
-function indicesOf(cut: Tensor, along: readonly Line[]): Tensor {
+function indicesOf(input: Tensor, values: Tensor, along: readonly Line[]): Tensor {
+  const cut = windows(input.detach(), along, Number.NEGATIVE_INFINITY);
+  // The padding is as large as an infinite element, and never an answer.
+  const inside = windows(filled(1, input.shape, "bool", input.device), along, 0);
   const outer = cut.shape.slice(0, cut.ndim - along.length);
-  let inWindow = argmax(reshape(cut, [...outer, -1]), { dim: -1 });
+  let inWindow = reshape(firstExtreme(cut, values.detach(), positions(cut, along.length), inside), outer);
   let flat: Tensor = filled(0, outer, "int32", cut.device);
   let scale = 1;
   for (let i = along.length - 1; i >= 0; i--) {

@@ -5,11 +5,23 @@ import { cast } from "../ops/cast.js";
 import { checkInteger, checkOptions, checkTensor, floatingType } from "../ops/check.js";
 import { abs, add, div, mul, pow, sub } from "../ops/elementwise.js";
 import { exp, log, sqrt } from "../ops/elementwise-float.js";
-import { eq, isnan, le, ne, where } from "../ops/elementwise-logic.js";
+import { eq, le, ne, where } from "../ops/elementwise-logic.js";
 import { gatherAt } from "../ops/index.js";
 import { filled, iota } from "../ops/leaf.js";
-import { amax, amaxOp, amin, aminOp, keptShape, prodOp, type ReduceOptions, reduceDims, reduceWith, sumOp } from "../ops/reduce.js";
-import { expandTo, reshapeTo } from "../ops/view.js";
+import {
+  amax,
+  amaxOp,
+  amin,
+  aminOp,
+  firstExtreme,
+  keptShape,
+  prodOp,
+  type ReduceOptions,
+  reduceDims,
+  reduceWith,
+  sumOp,
+} from "../ops/reduce.js";
+import { alias, expandTo, reshapeTo } from "../ops/view.js";
 import { normalizeDim, numel, showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
 
@@ -89,10 +101,13 @@ export interface VectorNormOptions extends ReduceOptions {
   readonly p?: number | "fro" | "inf" | "-inf";
 }
 
-function normOf(op: string, x: Tensor, p: number, dims: number[], keepdim: boolean): Tensor {
+function normOf(op: string, x: Tensor, order: number | string, dims: number[], keepdim: boolean): Tensor {
   mustFloat(op, x);
-  if (typeof p !== "number" || Number.isNaN(p))
-    throw new OpError(op, `the order must be a number, "fro", "inf" or "-inf"; got ${String(p)}`);
+  const p = typeof order === "string" ? orders[order] : order;
+  if (typeof p !== "number" || Number.isNaN(p)) {
+    const why = order === "nuc" ? "; the nuclear norm needs singular values, which there are none of" : "";
+    throw new OpError(op, `the order must be a number, "fro", "inf" or "-inf"; got ${String(order)}${why}`);
+  }
   if (!Number.isFinite(p)) {
     if (countOf(x, dims) === 0 && numel(x.shape.filter((_, d) => !dims.includes(d))) > 0) {
       throw new OpError(op, `nothing has no norm of order ${p}: ${showShape(x.shape)} has a reduced dim of size 0`);
@@ -116,23 +131,19 @@ const orders: Readonly<Record<string, number>> = { fro: 2, inf: Number.POSITIVE_
 /** (Σ |x|^p)^(1/p) over `dim` (default: all), as of one long vector. The gradient is 0 where the norm is 0. Reference: torch.norm. */
 export function norm(x: Tensor, options?: VectorNormOptions): Tensor {
   const { dims, keepdim } = reduceDims("norm", x, options, ["p"]);
-  const p = options?.p ?? 2;
-  return normOf("norm", x, typeof p === "string" ? orders[p] : p, dims, keepdim);
+  return normOf("norm", x, options?.p ?? 2, dims, keepdim);
 }
 
 /** (Σ |x|^ord)^(1/ord) over `dim` (default: all); `ord` defaults to 2. Reference: torch.linalg.vector_norm. */
 export function vectorNorm(x: Tensor, options?: ReduceOptions & { readonly ord?: number | "inf" | "-inf" }): Tensor {
   const { dims, keepdim } = reduceDims("vectorNorm", x, options, ["ord"]);
-  const p = options?.ord ?? 2;
-  return normOf("vectorNorm", x, typeof p === "string" ? orders[p] : p, dims, keepdim);
+  return normOf("vectorNorm", x, options?.ord ?? 2, dims, keepdim);
 }
 
 /** The first index of the extreme along a dim, which keeps size 1. NaN counts as the extreme. */
 function extremeIndex(x: Tensor, dim: number, largest: boolean): Tensor {
   const values = x.detach();
-  const top = expandTo(reduceWith(largest ? amaxOp : aminOp, values, [dim], true), x.shape);
-  const hit = isFloating(x.dtype) ? where(isnan(top), isnan(values), eq(values, top)) : eq(values, top);
-  return reduceWith(aminOp, where(hit, iota(x.shape, dim, x.device), x.shape[dim]), [dim], true);
+  return firstExtreme(values, reduceWith(largest ? amaxOp : aminOp, values, [dim], true), [dim]);
 }
 
 interface ArgOptions {
@@ -156,7 +167,7 @@ function argExtreme(op: string, x: Tensor, options: ArgOptions | undefined, larg
 function alongDim(op: string, x: Tensor, dim: number, keepdim: boolean, largest: boolean): { values: Tensor; indices: Tensor } {
   checkInteger(op, dim, "dim");
   const at = normalizeDim(op, dim, x.ndim);
-  if (x.ndim === 0) return { values: reshapeTo(add(x, 0), []), indices: filled(0, [], "int32", x.device) };
+  if (x.ndim === 0) return { values: alias(x), indices: filled(0, [], "int32", x.device) };
   if (x.shape[at] === 0) throw new OpError(op, `dim ${dim} of ${showShape(x.shape)} has size 0: nothing has no extreme`);
   const indices = extremeIndex(x, at, largest);
   const values = gatherAt(op, x, at, indices, true);

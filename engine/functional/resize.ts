@@ -13,7 +13,7 @@ import { matmul } from "./linalg.js";
 import { expand, reshape, transpose, unsqueeze } from "./movement.js";
 import { type Sizes, spatialSizes } from "./sizes.js";
 
-export type InterpolateMode = "nearest" | "nearest-exact" | "linear" | "bilinear" | "bicubic";
+export type InterpolateMode = "nearest" | "nearest-exact" | "linear" | "bilinear" | "trilinear" | "bicubic" | "area";
 
 export interface InterpolateOptions {
   /** The spatial size wanted; or give `scaleFactor`. */
@@ -21,34 +21,40 @@ export interface InterpolateOptions {
   readonly scaleFactor?: number | readonly number[] | null;
   /** Default "nearest". */
   readonly mode?: InterpolateMode;
-  /** Whether the centres of the corner elements stay in place (true), or the corners themselves. For linear, bilinear and bicubic. */
+  /** Whether the centres of the corner elements stay in place (true), or the corners themselves. For linear, bilinear, trilinear and bicubic. */
   readonly alignCorners?: boolean | null;
+  /** With `scaleFactor`: whether distances come from the sizes, as if `size` had been given. Default false. */
+  readonly recomputeScaleFactor?: boolean | null;
 }
 
 const spatialDims: Readonly<Record<InterpolateMode, readonly number[]>> = {
-  nearest: [1, 2],
-  "nearest-exact": [1, 2],
+  nearest: [1, 2, 3],
+  "nearest-exact": [1, 2, 3],
   linear: [1],
   bilinear: [2],
+  trilinear: [3],
   bicubic: [2],
+  area: [1, 2, 3],
 };
+const layouts = ["[N, C, L]", "[N, C, H, W]", "[N, C, D, H, W]"];
 
-/** Resizes the spatial dims of [N, C, L] or [N, C, H, W] to `size`, or by `scaleFactor` (sizes are rounded down). */
+/**
+ * Resizes the spatial dims of [N, C, L], [N, C, H, W] or [N, C, D, H, W] to `size`, or by `scaleFactor` (sizes are rounded down). Mode "area"
+ * takes the means of equal parts. Reference: torch.nn.functional.interpolate, without antialias.
+ */
 export function interpolate(input: Tensor, options: InterpolateOptions = {}): Tensor {
   const op = "interpolate";
   checkTensor(op, input);
-  checkOptions(op, options, ["size", "scaleFactor", "mode", "alignCorners"]);
+  checkOptions(op, options, ["size", "scaleFactor", "mode", "alignCorners", "recomputeScaleFactor"]);
   const { mode = "nearest", alignCorners = null } = options;
   const spatial = input.ndim - 2;
   const allowed = spatialDims[mode];
   if (allowed === undefined) throw new OpError(op, `mode is "${mode}"; expected one of ${Object.keys(spatialDims).join(", ")}`);
   if (!allowed.includes(spatial)) {
-    throw new OpError(
-      op,
-      `mode "${mode}" takes ${allowed.map((n) => (n === 1 ? "[N, C, L]" : "[N, C, H, W]")).join(" or ")}; got ${showShape(input.shape)}`,
-    );
+    throw new OpError(op, `mode "${mode}" takes ${allowed.map((n) => layouts[n - 1]).join(" or ")}; got ${showShape(input.shape)}`);
   }
-  if (mode.startsWith("nearest") && alignCorners !== null) throw new OpError(op, `alignCorners has no meaning for mode "${mode}"`);
+  if ((mode.startsWith("nearest") || mode === "area") && alignCorners !== null)
+    throw new OpError(op, `alignCorners has no meaning for mode "${mode}"`);
   const { sizes, factors } = targetSizes(op, input, spatial, options);
   if (input.shape.slice(2).includes(0) || sizes.some((size) => size < 1)) {
     throw new OpError(
@@ -78,7 +84,10 @@ function targetSizes(
   if (factors.length !== spatial || !factors.every((factor) => factor > 0)) {
     throw new OpError(op, `scaleFactor is ${JSON.stringify(scaleFactor)}; expected one number > 0, or a list of ${spatial}`);
   }
-  return { sizes: factors.map((factor, i) => Math.floor(input.shape[2 + i] * factor)), factors };
+  return {
+    sizes: factors.map((factor, i) => Math.floor(input.shape[2 + i] * factor)),
+    factors: options.recomputeScaleFactor ? null : factors,
+  };
 }
 
 interface Resize {
@@ -90,6 +99,7 @@ interface Resize {
 
 function resizeDim(x: Tensor, dim: number, size: number, { mode, alignCorners, scale }: Resize): Tensor {
   const length = x.shape[dim];
+  if (mode === "area") return size === length ? x : resample(x, dim, averages(length, size, x));
   if (size === length && (scale === 1 || alignCorners)) return x;
   if (mode === "nearest" && size % length === 0 && scale * size === length) return repeated(x, dim, size / length);
   const row = cast(iota([size, length], 0, x.device), x.dtype);
@@ -120,7 +130,7 @@ function linearWeights(source: Tensor, column: Tensor, length: number): Tensor {
   return relu(sub(1, abs(sub(inside, column))));
 }
 
-/** Keys's cubic kernel with a = −0.75 at the four neighbours; those outside the input count for its border. */
+/** The cubic kernel at the four neighbours; those outside the input count for its border. */
 function cubicWeights(source: Tensor, column: Tensor, length: number): Tensor {
   const first = sub(floor(source), 1);
   return [0, 1, 2, 3]
@@ -132,7 +142,8 @@ function cubicWeights(source: Tensor, column: Tensor, length: number): Tensor {
     .reduce((a, b) => add(a, b));
 }
 
-function cubic(distance: Tensor): Tensor {
+/** Keys's kernel with a = −0.75 at a distance ≥ 0 from its centre. */
+export function cubic(distance: Tensor): Tensor {
   const a = -0.75;
   const near = polynomial(distance, [a + 2, -(a + 3), 0, 1]);
   const far = polynomial(distance, [a, -5 * a, 8 * a, -4 * a]);

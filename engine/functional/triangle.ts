@@ -3,7 +3,7 @@ import { OpError } from "../errors.js";
 import { checkInteger, checkOptions, checkTensor } from "../ops/check.js";
 import { sub } from "../ops/elementwise.js";
 import { ge, le, where } from "../ops/elementwise-logic.js";
-import { iota } from "../ops/leaf.js";
+import { filledLike, iota } from "../ops/leaf.js";
 import { padWith, permute, reshapeTo, sliceOp } from "../ops/view.js";
 import { normalizeDim, showShape } from "../shape.js";
 import { apply, type Tensor } from "../tensor.js";
@@ -20,7 +20,7 @@ function triangle(
   const diagonal = options?.diagonal ?? 0;
   checkInteger(op, diagonal, "diagonal");
   const shape = x.shape.slice(-2);
-  return where(keep(sub(iota(shape, 1, x.device), iota(shape, 0, x.device)), diagonal), x, 0);
+  return where(keep(sub(iota(shape, 1, x.device), iota(shape, 0, x.device)), diagonal), x, filledLike(x, 0));
 }
 
 /** The lower triangle, up to the given diagonal (default 0, the main one); zeros above. Reference: torch.tril. */

@@ -6,6 +6,7 @@ import { type Shape, showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
 import { abs, add, clamp, div, floor, ge, le, logicalAnd, mul, remainder, round, sub, to, where } from "./elementwise.js";
 import { expand, permute, reshape, select } from "./movement.js";
+import { cubic } from "./resize.js";
 
 function checkFactor(
   op: string,
@@ -45,7 +46,7 @@ export function pixelUnshuffle(input: Tensor, downscaleFactor: number): Tensor {
 
 export interface GridSampleOptions {
   /** Default "bilinear". */
-  readonly mode?: "bilinear" | "nearest";
+  readonly mode?: "bilinear" | "nearest" | "bicubic";
   /** What is outside the image: zeros (default), its border, or its reflection. */
   readonly paddingMode?: "zeros" | "border" | "reflection";
   /** Whether −1 and 1 are the centres of the corner elements, or the corners themselves (default). */
@@ -59,7 +60,8 @@ export function gridSample(input: Tensor, grid: Tensor, options: GridSampleOptio
   checkTensor(op, grid, "grid");
   checkOptions(op, options, ["mode", "paddingMode", "alignCorners"]);
   const { mode = "bilinear", paddingMode = "zeros", alignCorners = false } = options;
-  if (!["bilinear", "nearest"].includes(mode)) throw new OpError(op, `mode is "${mode}"; expected "bilinear" or "nearest"`);
+  if (!["bilinear", "nearest", "bicubic"].includes(mode))
+    throw new OpError(op, `mode is "${mode}"; expected "bilinear", "nearest" or "bicubic"`);
   if (!["zeros", "border", "reflection"].includes(paddingMode))
     throw new OpError(op, `paddingMode is "${paddingMode}"; expected "zeros", "border" or "reflection"`);
   if (input.ndim !== 4 || grid.ndim !== 4 || grid.shape[3] !== 2 || input.shape[0] !== grid.shape[0]) {
@@ -69,28 +71,45 @@ export function gridSample(input: Tensor, grid: Tensor, options: GridSampleOptio
     );
   }
   const [height, width] = input.shape.slice(2);
-  const place = (coordinate: Tensor, size: number): Tensor => {
-    const at = alignCorners ? mul(add(coordinate, 1), (size - 1) / 2) : sub(mul(add(coordinate, 1), size / 2), 0.5);
+  /** A coordinate in −1 … 1 in elements. */
+  const place = (coordinate: Tensor, size: number): Tensor =>
+    alignCorners ? mul(add(coordinate, 1), (size - 1) / 2) : sub(mul(add(coordinate, 1), size / 2), 0.5);
+  const padded = (at: Tensor, size: number): Tensor => {
     if (paddingMode === "zeros") return at;
     const inside = paddingMode === "reflection" ? reflected(at, alignCorners ? 0 : -0.5, alignCorners ? size - 1 : size) : at;
     return clamp(inside, { min: 0, max: size - 1 });
   };
-  const x = place(select(grid, 3, 0), width);
-  const y = place(select(grid, 3, 1), height);
+  const [column, row] = [place(select(grid, 3, 0), width), place(select(grid, 3, 1), height)];
+  if (mode === "bicubic") {
+    // Here each neighbour is moved inside, and not the place.
+    const lines = (position: Tensor, size: number): { at: Tensor; weight: Tensor }[] =>
+      [-1, 0, 1, 2].map((tap) => {
+        const neighbour = add(floor(position), tap);
+        return { at: padded(neighbour, size), weight: cubic(abs(sub(position, neighbour))) };
+      });
+    const across = lines(column, width);
+    return lines(row, height)
+      .flatMap((y) => across.map((x) => mul(at(input, y.at, x.at), perImage(mul(y.weight, x.weight)))))
+      .reduce((a, b) => add(a, b));
+  }
+  const [x, y] = [padded(column, width), padded(row, height)];
   if (mode === "nearest") {
     const values = at(input, round(y), round(x));
     // The grid has a gradient, which is 0.
     const none = mul(add(clamp(y, { min: 0, max: 0 }), clamp(x, { min: 0, max: 0 })), 0);
-    return add(values, reshape(none, [none.shape[0], 1, ...none.shape.slice(1)]));
+    return add(values, perImage(none));
   }
   const [left, top] = [floor(x), floor(y)];
   const [across, down] = [sub(x, left), sub(y, top)];
   const corner = (dy: number, dx: number): Tensor => {
     const weight = mul(dy === 0 ? sub(1, down) : down, dx === 0 ? sub(1, across) : across); // [N, OH, OW]
-    return mul(at(input, add(top, dy), add(left, dx)), reshape(weight, [weight.shape[0], 1, ...weight.shape.slice(1)]));
+    return mul(at(input, add(top, dy), add(left, dx)), perImage(weight));
   };
   return add(add(corner(0, 0), corner(0, 1)), add(corner(1, 0), corner(1, 1)));
 }
+
+/** [N, OH, OW] for all channels alike. */
+const perImage = (x: Tensor): Tensor => reshape(x, [x.shape[0], 1, ...x.shape.slice(1)]);
 
 /** Bounces between `low` and `low + span`. */
 function reflected(at: Tensor, low: number, span: number): Tensor {

@@ -10,7 +10,8 @@ import { floor, log, sqrt, trunc } from "./elementwise-float.js";
 import { eq, ge, logicalAnd, lt, ne, where } from "./elementwise-logic.js";
 import { filledLike } from "./leaf.js";
 import { elementwise, type Operand, resultType } from "./operands.js";
-import { defineOp, type GradRule, type OpRecord, type Sample } from "./record.js";
+import { defineOp, type GradRule, nonDifferentiable, type OpRecord, type Sample } from "./record.js";
+import { alias } from "./view.js";
 
 const pairs: readonly Sample[] = [
   {
@@ -33,7 +34,7 @@ interface Arithmetic {
   readonly doc: string;
   readonly reference: string;
   readonly dtypes: readonly DType[];
-  readonly grad: GradRule;
+  readonly grad: GradRule | typeof nonDifferentiable;
   readonly samples: readonly Sample[];
   /** Default: the scalar function of the same name. */
   readonly expr?: (pool: ExprPool, args: readonly Expr[], dtype: DType) => Expr;
@@ -101,7 +102,7 @@ export const floorDivOp = arithmetic("floorDiv", "idiv", {
   doc: "⌊a / b⌋ of int32; 0 where b is 0.",
   reference: "torch.floor_divide",
   dtypes: ["int32"],
-  grad: () => [null, null],
+  grad: nonDifferentiable,
   samples: [
     {
       shapes: [[4], [4]],
@@ -118,7 +119,7 @@ export const floorModOp = arithmetic("floorMod", "mod", {
   doc: "a − b ⌊a / b⌋ of int32 (the sign is b's); 0 where b is 0.",
   reference: "torch.remainder",
   dtypes: ["int32"],
-  grad: () => [null, null],
+  grad: nonDifferentiable,
   samples: [
     {
       shapes: [[4], [4]],
@@ -331,7 +332,10 @@ export const neg = (x: Tensor): Tensor => unary(negOp, x);
 export const abs = (x: Tensor): Tensor => unary(absOp, x);
 
 /** −1, 0 or 1; 0 for NaN, as PyTorch has it; the gradient is 0. Reference: torch.sign. */
-export const sign = (x: Tensor): Tensor => unary(signOp, x);
+export function sign(x: Tensor): Tensor {
+  checkTensor("sign", x);
+  return x.dtype === "bool" ? alias(x) : unary(signOp, x);
+}
 
 function unary(record: OpRecord, x: Tensor): Tensor {
   checkTensor(record.name, x);

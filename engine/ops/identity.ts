@@ -1,7 +1,7 @@
 /** Views that change no value: they say something about the graph. */
 import type { Tensor } from "../tensor.js";
 import { apply } from "../tensor.js";
-import { defineOp, type Lowering, nonDifferentiable } from "./record.js";
+import { defineOp, type Lowering } from "./record.js";
 
 const sameIndex: Lowering = { kind: "view", index: (_, out) => ({ index: out }) };
 
@@ -39,19 +39,32 @@ export function barrier(x: Tensor, after: Tensor): Tensor {
   return apply(barrierOp, [x, after]);
 }
 
-/** Indices whose range a plan checks before it changes anything; the values are as they are. */
-export const inRangeOp = defineOp<{ readonly size: number; readonly op: string; readonly checked: boolean }>({
+export interface RangeAttrs extends Record<string, unknown> {
+  /** Both belong to the range. */
+  readonly low: number;
+  readonly high: number;
+  /** The function that was called, and what the values are, for the message. */
+  readonly op: string;
+  readonly what: string;
+  readonly checked: boolean;
+}
+
+/** Values whose range a plan checks before it changes anything; they are as they are. */
+export const inRangeOp = defineOp<RangeAttrs>({
   name: "inRange",
-  doc: "The values of an int32 tensor, which must lie in 0 to size − 1: else the read that computes them rejects, and assignments that wait for it fail.",
+  doc: "The values of a tensor, which must lie in low to high: else the read that computes them rejects, and assignments that wait for it fail.",
   reference: "torch._assert_async",
   indexInput: 0,
   infer: ([x]) => x,
   lower: sameIndex,
-  grad: nonDifferentiable,
-  samples: [{ shapes: [[3]], dtypes: ["int32"], data: [[0, 2, 1]], attrs: { size: 3, op: "inRange", checked: true } }],
+  grad: ({ grad }) => [grad],
+  samples: [
+    { shapes: [[3]], dtypes: ["int32"], data: [[0, 2, 1]], attrs: { low: 0, high: 2, op: "inRange", what: "an index", checked: true } },
+    { shapes: [[2, 3]], attrs: { low: -2, high: 2, op: "inRange", what: "a value", checked: true } },
+  ],
 });
 
-/** `x`, whose values the device checks to lie in 0 to size − 1; an error names `op`. */
-export function inRange(op: string, x: Tensor, size: number): Tensor {
-  return apply(inRangeOp, [x], { size, op, checked: false });
+/** `x`, whose values the device checks to lie in `low` to `high` (NaN does not); an error says that `op` was given `what`. */
+export function inRange(op: string, x: Tensor, low: number, high: number, what: string): Tensor {
+  return apply(inRangeOp, [x], { low, high, op, what, checked: false });
 }

@@ -228,6 +228,8 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, src: Tensor): 
   const { at, x: wide, index: where } = prepareIndex("scatterAdd", x, dim, index);
   const source = prepareSource("scatterAdd", wide, at, where, src);
   if (where.numel === 0) return alias(x);
+  // The sum of booleans is whether any is true.
+  if (x.dtype === "bool") return cast(scatterAdd(cast(x, "int32"), dim, index, cast(src, "int32")), "bool");
   const size = wide.shape[at];
   const checked = checkIndexValues("scatterAdd", where, size);
   const sum = apply(scatterSumOp, [where, source], { dim: at, size, op: "scatterAdd", checked, shape: wide.shape });

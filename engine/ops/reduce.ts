@@ -6,9 +6,9 @@ import { normalizeDims, numel, type Shape, showShape } from "../shape.js";
 import { apply, type Tensor } from "../tensor.js";
 import { cast } from "./cast.js";
 import { anyDType, checkOptions, checkTensor, numbers } from "./check.js";
-import { div, mul } from "./elementwise.js";
-import { eq } from "./elementwise-logic.js";
-import { filledLike } from "./leaf.js";
+import { add, div, mul } from "./elementwise.js";
+import { eq, isnan, logicalAnd, where } from "./elementwise-logic.js";
+import { filledLike, iota } from "./leaf.js";
 import { defineOp, type GradContext, type OpRecord, type Sample } from "./record.js";
 import { alias, expandTo, flipOp, padWith, permute, reshapeTo, sliceOp } from "./view.js";
 
@@ -16,6 +16,8 @@ import { alias, expandTo, flipOp, padWith, permute, reshapeTo, sliceOp } from ".
 export interface ReduceAttrs extends Record<string, unknown> {
   readonly dims: readonly number[];
   readonly keepdim: boolean;
+  /** Which of equal extremes gets the gradient of `amax` and `amin`: the first in the order of `dims`, or (by default) all, in equal shares. */
+  readonly ties?: "first";
 }
 
 export interface ReduceOptions {
@@ -81,7 +83,26 @@ export const sumOp = reduction("sum", "add", numbers, "The sum over dims; 0 over
   spread(grad, x, attrs.dims),
 );
 
-function extremeGrad({ inputs: [x], output, grad, attrs: { dims } }: GradContext<ReduceAttrs>): Tensor {
+/** How many steps from the first element along `dims` an element is, the last of `dims` running fastest. */
+const placeAlong = (x: Tensor, dims: readonly number[]): Tensor =>
+  dims.map((d, i) => mul(iota(x.shape, d, x.device), numel(dims.slice(i + 1).map((later) => x.shape[later])))).reduce((a, b) => add(a, b));
+
+/**
+ * The place along `dims` of the first element (of those where `among` is true) that equals the extreme, where NaN equals NaN; int32, the dims
+ * kept with size 1.
+ */
+export function firstExtreme(x: Tensor, extreme: Tensor, dims: readonly number[], among?: Tensor): Tensor {
+  const top = spread(extreme, x, dims);
+  const equal = isFloating(x.dtype) ? where(isnan(top), isnan(x), eq(x, top)) : eq(x, top);
+  const hit = among === undefined ? equal : logicalAnd(equal, among);
+  return reduceWith(aminOp, where(hit, placeAlong(x, dims), numel(dims.map((d) => x.shape[d]))), dims, true);
+}
+
+function extremeGrad({ inputs: [x], output, grad, attrs: { dims, ties } }: GradContext<ReduceAttrs>): Tensor {
+  if (ties === "first") {
+    const chosen = firstExtreme(x.detach(), output.detach(), dims);
+    return where(eq(placeAlong(x, dims), expandTo(chosen, x.shape)), spread(grad, x, dims), 0);
+  }
   const mask = cast(eq(x, spread(output, x, dims)), x.dtype);
   const share = div(reshapeTo(grad, keptShape(x.shape, dims)), apply(sumOp, [mask], { dims, keepdim: true }));
   return mul(mask, expandTo(share, x.shape));
@@ -155,11 +176,11 @@ function productOfOthers(x: Tensor, dims: readonly number[]): Tensor {
 export const sumOver = (x: Tensor, dims: readonly number[]): Tensor => reduceWith(sumOp, x, dims, false);
 
 /** Applies a reduction record; a reduction over nothing but dims of size 1 is a reshape. */
-export function reduceWith(record: OpRecord<ReduceAttrs>, x: Tensor, dims: readonly number[], keepdim: boolean): Tensor {
+export function reduceWith(record: OpRecord<ReduceAttrs>, x: Tensor, dims: readonly number[], keepdim: boolean, ties?: "first"): Tensor {
   if (dims.every((d) => x.shape[d] === 1)) {
     return alias(reshapeTo(x, keepdim ? x.shape : x.shape.filter((_, d) => !dims.includes(d))));
   }
-  return apply(record, [x], { dims: [...dims].sort((a, b) => a - b), keepdim });
+  return apply(record, [x], { dims: [...dims].sort((a, b) => a - b), keepdim, ...(ties && { ties }) });
 }
 
 /** The common front of reductions: checks, and the list of dims. */

@@ -1,10 +1,10 @@
 /** Running sums. */
-import { isFloating } from "../dtype.js";
+import { type DType, isFloating } from "../dtype.js";
 import { OpError } from "../errors.js";
 import { normalizeDim } from "../shape.js";
 import { apply, type Tensor } from "../tensor.js";
 import { cast } from "./cast.js";
-import { checkInteger, checkTensor, numbers } from "./check.js";
+import { checkInteger, checkOptions, checkTensor, numbers } from "./check.js";
 import { ge, le, where } from "./elementwise-logic.js";
 import { iota } from "./leaf.js";
 import { defineOp, type OpRecord } from "./record.js";
@@ -47,12 +47,13 @@ export const cumsumOp: OpRecord<ScanAttrs> = defineOp<ScanAttrs>({
   ],
 });
 
-/** The running sum along `dim`; integers and booleans give int32. Reference: torch.cumsum. */
-export function cumsum(x: Tensor, dim: number): Tensor {
+/** The running sum along `dim`, computed in `dtype`; integers and booleans give int32. Reference: torch.cumsum. */
+export function cumsum(x: Tensor, dim: number, options?: { readonly dtype?: DType }): Tensor {
   checkTensor("cumsum", x);
+  checkOptions("cumsum", options, ["dtype"]);
   checkInteger("cumsum", dim, "dim");
   const at = normalizeDim("cumsum", dim, x.ndim);
-  const values = cast(x, isFloating(x.dtype) ? x.dtype : "int32");
+  const values = cast(x, options?.dtype ?? (isFloating(x.dtype) ? x.dtype : "int32"));
   if (x.ndim === 0) return alias(values);
   const order = x.shape.map((_, d) => (d === at ? x.ndim - 1 : d === x.ndim - 1 ? at : d));
   return permute(apply(cumsumOp, [permute(values, order)], { reverse: false }), order);

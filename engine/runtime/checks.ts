@@ -5,7 +5,7 @@
 import type { Device } from "../device.js";
 import { OpError } from "../errors.js";
 import { building, type Node } from "../graph.js";
-import { ge, logicalOr, lt, where } from "../ops/elementwise-logic.js";
+import { ge, le, logicalAnd, logicalNot, logicalOr, where } from "../ops/elementwise-logic.js";
 import { any } from "../ops/reduce.js";
 import { expandTo } from "../ops/view.js";
 import { Tensor, versionNode } from "../tensor.js";
@@ -16,21 +16,28 @@ export interface RangeCheck {
   readonly error: () => OpError;
 }
 
-/** Checks of every unchecked index among the nodes. */
+interface CheckedAttrs {
+  readonly op: string;
+  /** Of the dim, where the values are indices; else `low` and `high` are given, and `what` says what is wrong. */
+  readonly size?: number;
+  readonly low?: number;
+  readonly high?: number;
+  readonly what?: string;
+}
+
+/** Checks of every unchecked input among the nodes. */
 export function rangeChecks(nodes: readonly Node[]): RangeCheck[] {
   return withoutGrad(() =>
     nodes.flatMap((node) => {
       const at = node.op.indexInput;
       if (at === undefined || node.value !== null || node.attrs.checked !== false) return [];
-      const index = new Tensor(node.inputs[at]);
-      const size = node.attrs.size as number;
-      const bad = any(logicalOr(lt(index, 0), ge(index, size))).node;
+      const values = new Tensor(node.inputs[at]);
+      const { op, size = 0, low = 0, high = size - 1, what } = node.attrs as unknown as CheckedAttrs;
+      // Written so that NaN is bad.
+      const bad = any(logicalNot(logicalAnd(ge(values, low), le(values, high)))).node;
       const place = node.module === "" ? "" : ` in ${node.module}`;
-      const error = (): OpError =>
-        new OpError(
-          String(node.attrs.op),
-          `an index computed on the device is out of range for a dim of size ${size}${place}; valid are 0 to ${size - 1}`,
-        );
+      const found = what ?? `an index computed on the device is out of range for a dim of size ${size}`;
+      const error = (): OpError => new OpError(op, `${found}${place}; valid are ${low} to ${high}`);
       return [{ bad, error }];
     }),
   );

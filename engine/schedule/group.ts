@@ -363,6 +363,10 @@ export class Grouper {
       if (member === undefined || member.definition.kind === "part") return "a concatenation is complete only when all its parts are";
       for (const ref of refs) hosted.push({ member, ref });
     }
+    // What was in the kernel before and reads these values was refused then: it reads them elsewhere.
+    const moving = new Set(from.members.map((m) => m.definition.value));
+    const reading = into.members.filter((m) => m.definition !== d).flatMap((m) => [...refsOf(m.expr).keys()]);
+    if (reading.some((value) => moving.has(value))) return "the kernel reads its values at other positions, too";
     const other = matchIndex(this.pool, from, d, hosted, false);
     if (typeof other === "string") return other;
     if (other.split.size > 0) return "rows are numbered differently";

@@ -81,7 +81,9 @@ describe("scaledDotProductAttention", () => {
     expect(() => scaledDotProductAttention(random(3, 4), random(5, 4), random(6, 4))).toThrow(
       "key [5, 4] and value [6, 4] must be equally long",
     );
-    expect(() => scaledDotProductAttention(random(3, 4), random(5, 4), random(5, 4), { attnMask: random(3, 4) })).toThrow("shapes");
+    expect(() => scaledDotProductAttention(random(3, 4), random(5, 4), random(5, 4), { attnMask: random(3, 4) })).toThrow(
+      "attnMask [3, 4] does not broadcast to the scores [3, 5]",
+    );
   });
 });
 

@@ -1,0 +1,112 @@
+/** What docs/semantics.md says about ties, kinks, infinities and kinds of numbers, where no reference case does. */
+import { describe, expect, it } from "vitest";
+import * as c from "../../index.js";
+
+const { tensor } = c;
+const gradientOf = async (f: (x: c.Tensor) => c.Tensor, values: number[], shape = [values.length]): Promise<unknown> => {
+  const x = tensor(values, { shape, requiresGrad: true });
+  c.sum(f(x)).backward();
+  return (x.grad as unknown as c.Tensor).tolist();
+};
+
+describe("ties", () => {
+  it("of maxPool give the gradient to the first of a window, in its rows", async () => {
+    expect(await gradientOf((x) => c.maxPool2d(x, 2), [1, 1, 1, 1], [1, 1, 2, 2])).toEqual([
+      [
+        [
+          [1, 0],
+          [0, 0],
+        ],
+      ],
+    ]);
+    expect(await gradientOf((x) => c.maxPool2d(x, 2), [0, 1, 1, 0], [1, 1, 2, 2])).toEqual([
+      [
+        [
+          [0, 1],
+          [0, 0],
+        ],
+      ],
+    ]);
+    expect(await gradientOf((x) => c.maxPool1d(x, 3, { stride: 1 }), [2, 2, 1, 2], [1, 4])).toEqual([[1, 1, 0, 0]]);
+    expect(await gradientOf((x) => c.maxPool2d(x, 2, { returnIndices: true }).values, [3, 3, 3, 3], [1, 1, 2, 2])).toEqual([
+      [
+        [
+          [1, 0],
+          [0, 0],
+        ],
+      ],
+    ]);
+  });
+
+  it("of amax, amin, max and min share it; of max along a dim and argmax the first counts", async () => {
+    expect(await gradientOf((x) => c.amax(x), [2, 1, 2])).toEqual([0.5, 0, 0.5]);
+    expect(await gradientOf((x) => c.min(x), [1, 1, 2])).toEqual([0.5, 0.5, 0]);
+    expect(await gradientOf((x) => c.max(x, { dim: 0 }).values, [2, 1, 2])).toEqual([1, 0, 0]);
+    expect(await c.argmax(tensor([1, 2, 2])).item()).toBe(1);
+    expect(await gradientOf((x) => c.maximum(x, 2), [2, 3])).toEqual([0.5, 1]);
+  });
+
+  it("of sort stay in order, with NaN last", async () => {
+    const { values, indices } = c.sort(tensor([1, Number.NaN, 0, 1]));
+    expect(await values.tolist()).toEqual([0, 1, 1, Number.NaN]);
+    expect(await indices.tolist()).toEqual([2, 0, 3, 1]);
+    expect(await c.argsort(tensor([1, 0, 1]), { descending: true }).tolist()).toEqual([0, 2, 1]);
+  });
+});
+
+describe("padding of maxPool", () => {
+  it("is never where the largest is, though all be −∞; NaN is the largest", async () => {
+    const low = Number.NEGATIVE_INFINITY;
+    const { values, indices } = c.maxPool1d(tensor([low, low, 1, Number.NaN], { shape: [1, 4] }), 2, { padding: 1, returnIndices: true });
+    expect(await values.tolist()).toEqual([[low, 1, Number.NaN]]);
+    expect(await indices.tolist()).toEqual([[0, 2, 3]]);
+  });
+
+  it("wants something to pool", () => {
+    expect(() => c.maxPool1d(c.zeros([0, 4]), 2)).toThrow("maxPool1d: the input has shape [0, 4]; no size but that of the batch may be 0");
+    expect(c.maxPool1d(c.zeros([0, 2, 4]), 2).shape).toEqual([0, 2, 2]);
+  });
+});
+
+describe("kinks", () => {
+  it("have PyTorch's slopes", async () => {
+    expect(await gradientOf(c.relu, [0])).toEqual([0]);
+    expect(await gradientOf(c.abs, [0])).toEqual([0]);
+    expect(await gradientOf(c.hardswish, [-3, 3])).toEqual([-0.5, 1]);
+    expect(await gradientOf((x) => c.clamp(x, { min: 0, max: 1 }), [0, 1, 2])).toEqual([1, 1, 0]);
+    expect(await gradientOf(c.relu6, [0, 6])).toEqual([0, 0]);
+    expect(await gradientOf((x) => c.norm(x), [0, 0])).toEqual([0, 0]);
+  });
+
+  it("of a product that is not asked for: addmm with beta 0 passes NaN over", async () => {
+    const input = tensor([Number.NaN], { requiresGrad: true });
+    const y = c.addmm(input, c.ones([1, 2]), c.ones([2, 1]), { beta: 0 });
+    expect(await y.tolist()).toEqual([[2]]);
+    c.sum(y).backward();
+    expect(await (input.grad as unknown as c.Tensor).tolist()).toEqual([0]);
+  });
+});
+
+describe("kinds of numbers", () => {
+  it("stay where PyTorch keeps them", async () => {
+    const yes = tensor([true, false]);
+    expect([c.sign(yes).dtype, c.square(yes).dtype, c.tril(c.eye(2, { dtype: "bool" })).dtype]).toEqual(["bool", "int32", "bool"]);
+    expect(c.hardtanh(tensor([3, -3], { dtype: "int32" })).dtype).toBe("int32");
+    expect(await c.avgPool1d(tensor([[-3, 0, 4, 1]], { dtype: "int32" }), 2).tolist()).toEqual([[-1, 2]]);
+    expect(await c.scatterAdd(tensor([false, false]), 0, tensor([1, 1], { dtype: "int32" }), tensor([true, false])).tolist()).toEqual([
+      false,
+      true,
+    ]);
+    expect(c.cumsum(yes, 0).dtype).toBe("int32");
+    expect(c.cumsum(yes, 0, { dtype: "float32" }).dtype).toBe("float32");
+    expect(c.max(tensor(true), { dim: 0 }).values.dtype).toBe("bool");
+  });
+
+  it("of integer division round as asked, and by 0 give 0", async () => {
+    const [a, b] = [tensor([7, -7, 7, 5], { dtype: "int32" }), tensor([2, 2, -2, 0], { dtype: "int32" })];
+    expect(await c.floorDivide(a, b).tolist()).toEqual([3, -4, -4, 0]);
+    expect(await c.div(a, b, { roundingMode: "trunc" }).narrow(0, 0, 3).tolist()).toEqual([3, -3, -3]);
+    expect(await c.remainder(a, b).tolist()).toEqual([1, 1, -1, 0]);
+    expect(c.div(a, b).dtype).toBe("float32");
+  });
+});
