@@ -7,7 +7,7 @@ import { OpError } from "../engine/errors.js";
 import { relu } from "../engine/functional/activation.js";
 import { split } from "../engine/functional/movement.js";
 import type { Tensor } from "../engine/tensor.js";
-import { GlobalLocalFilter, orderWidths } from "./gnconv.js";
+import { GlobalLocalFilter, orderWidths, tellOrder } from "./gnconv.js";
 import { Conv2d } from "./nn/conv.js";
 import { kaimingNormalFanOut, zeros } from "./nn/init.js";
 import { Module } from "./nn/module.js";
@@ -105,8 +105,10 @@ export class GNConvModule extends Module {
     const [gate, spatial] = split(projected, [d0, projected.shape[1] - d0], { dim: 1 }); // [N, d₀, H, W], [N, D, H, W]
     const q = split(this.dwconv.forward(spatial), this.#widths, { dim: 1 }); // [N, dₖ, H, W]
     let y = gate.mul(q[0]); // [N, d₀, H, W]
+    tellOrder(this, 0, y);
     this.pws.forEach((pw, k) => {
       y = pw.forward(y).mul(q[k + 1]); // [N, dₖ₊₁, H, W]
+      tellOrder(this, k + 1, y);
     });
     y = this.projOut?.forward(y) ?? y; // [N, out, H, W]
     y = this.bn?.forward(y) ?? y;

@@ -17,6 +17,7 @@ import { Identity, type Layer, Sequential } from "./nn/container.js";
 import { Conv2d } from "./nn/conv.js";
 import { DropPath, LayerScale } from "./nn/drop.js";
 import { constant, normal, truncNormal, zeros } from "./nn/init.js";
+import { tell } from "./nn/listen.js";
 import { Module } from "./nn/module.js";
 import { LayerNorm2d } from "./nn/norm.js";
 import { initial, type Parameter, parameter } from "./nn/parameter.js";
@@ -150,7 +151,9 @@ export class GLMixBlock extends Module {
     const logits = this.slotLogits(slots, pixels); // [N, S, L]
     const grouped = matmul(softmax(logits, { dim: -1 }), pixels); // [N, S, C]
     const related = this.relationMha.forward(grouped); // [N, S, C], without a residual
-    const ungrouped = matmul(softmax(logits.transpose(1, 2), { dim: -1 }), related); // [N, L, C]
+    const shares = softmax(logits.transpose(1, 2), { dim: -1 }); // of the slots in each pixel, [N, L, S]
+    tell(this, "slot_assignment", () => toMap(shares, height, width));
+    const ungrouped = matmul(shares, related); // [N, L, C]
     return toMap(ungrouped, height, width).add(this.featureConv.forward(z));
   }
 

@@ -13,6 +13,7 @@ import { showShape } from "../engine/shape.js";
 import type { Tensor } from "../engine/tensor.js";
 import { Conv2d } from "./nn/conv.js";
 import { truncNormal } from "./nn/init.js";
+import { tell } from "./nn/listen.js";
 import { Module } from "./nn/module.js";
 import { LayerNorm } from "./nn/norm.js";
 import { type Parameter, parameter } from "./nn/parameter.js";
@@ -73,12 +74,17 @@ export class GnConv extends Module {
     const scaled = this.dwconv.forward(spatial).mul(this.#s); // [N, D, H, W]
     const q = split(scaled, this.#widths, { dim: 1 }); // [N, dₖ, H, W]
     let y = gate.mul(q[0]); // [N, d₀, H, W]
+    tellOrder(this, 0, y);
     this.pws.forEach((pw, k) => {
       y = pw.forward(y).mul(q[k + 1]); // [N, dₖ₊₁, H, W]
+      tellOrder(this, k + 1, y);
     });
     return this.projOut.forward(y); // [N, C, H, W]
   }
 }
+
+/** The features after interaction k, for `activations`. */
+export const tellOrder = (module: Module, k: number, y: Tensor): void => tell(module, `orders.${k}`, () => y);
 
 export interface FilterSize {
   readonly h?: number;

@@ -6,7 +6,8 @@ import { OpError } from "../../engine/errors.js";
 import { building } from "../../engine/graph.js";
 import { fromHost, Tensor } from "../../engine/tensor.js";
 import { compareState, fitTensor, joinPath, type LoadReport, type StateValue, showLoadReport, stateName } from "../state.js";
-import { isWithoutValues, Parameter, withoutValues } from "./parameter.js";
+import { tell } from "./listen.js";
+import { beginningOf, isWithoutValues, movedWithoutValues, Parameter } from "./parameter.js";
 
 /** Sees each call of a module; what it returns, unless undefined, replaces the output. */
 export type ForwardHook = (module: Module, inputs: readonly unknown[], output: unknown) => unknown;
@@ -53,6 +54,7 @@ export class Module {
     try {
       let output = forward(...inputs);
       for (const hook of this.#hooks) output = hook(this, inputs, output) ?? output;
+      tell(this, "", () => output);
       return output;
     } catch (error) {
       if (error instanceof OpError && !located.has(error)) {
@@ -172,16 +174,22 @@ export class Module {
     for (const parameter of this.parameters()) parameter.grad = null;
   }
 
+  /** Gives the entries of a model built with `meta: true` their initial values, where no others were loaded. */
+  initialize(): this {
+    for (const tensor of this.stateDict().values()) {
+      const values = isWithoutValues(tensor) ? beginningOf(tensor) : null;
+      if (values !== null) replaceNode(tensor, fromHost(values, tensor.shape, tensor.dtype, tensor.device));
+    }
+    return this;
+  }
+
   /** Moves every parameter and buffer to another device, by way of the host. Gradients are forgotten. */
   async to(device: Device): Promise<this> {
     const entries = [...this.stateDict().values()].filter((tensor) => tensor.device !== device);
     const read = await Promise.all(entries.map((tensor) => (isWithoutValues(tensor) ? null : tensor.data())));
     entries.forEach((tensor, i) => {
       const values = read[i];
-      replaceNode(
-        tensor,
-        values === null ? withoutValues(tensor.shape, tensor.dtype, device) : fromHost(values, tensor.shape, tensor.dtype, device),
-      );
+      replaceNode(tensor, values === null ? movedWithoutValues(tensor, device) : fromHost(values, tensor.shape, tensor.dtype, device));
     });
     return this;
   }
