@@ -12,7 +12,7 @@ export * from "./hornet-backbone.js";
 export * as nn from "./nn/index.js";
 export { Module, Parameter } from "./nn/index.js";
 export * from "./patch.js";
-export * from "./picture.js";
+export { arranged, blended, enlarged, heatMap, labelMap, orderPicture, type Picture as ColourPicture, slotPicture } from "./picture.js";
 export {
   adaptState,
   type DownloadOptions,

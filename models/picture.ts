@@ -5,6 +5,7 @@ import { OpError } from "../engine/errors.js";
 export interface Picture {
   readonly width: number;
   readonly height: number;
+  readonly channels: 3;
   readonly data: Uint8Array;
 }
 
@@ -29,7 +30,7 @@ function labelColour(label: number): readonly number[] {
 function painted(width: number, height: number, colour: (at: number) => ArrayLike<number>): Picture {
   const data = new Uint8Array(width * height * 3);
   for (let at = 0; at < width * height; at++) data.set(colour(at), 3 * at);
-  return { width, height, data };
+  return { width, height, channels: 3, data };
 }
 
 /** [height, width] values from dark (the smallest, or `low`) to bright (the largest, or `high`). What is no number is grey. */
@@ -87,7 +88,7 @@ export function arranged(pictures: readonly Picture[], columns: number, gap = 2)
       data.set(picture.data.subarray(3 * y * picture.width, 3 * (y + 1) * picture.width), 3 * ((top + y) * width + left));
     }
   });
-  return { width, height, data };
+  return { width, height, channels: 3, data };
 }
 
 /** The picture; the slots of a GLMix block over it, each pixel in the colour of its strongest slot; and the share of every slot. */

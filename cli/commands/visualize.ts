@@ -1,14 +1,19 @@
 /** `crabro visualize`: what a network sees in a picture: the slots of GLMix, the orders of gnConv. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { fromHost, noGrad, OpError, type Tensor } from "../../index.js";
 import { activations } from "../../models/activations.js";
+import { writeAtomically } from "../../models/node.js";
 import { orderPicture, type Picture, slotPicture } from "../../models/picture.js";
 import { createModel, modelInfo } from "../../models/registry.js";
-import { readPicture, squared, writePng } from "../pictures.js";
-import { openDevice } from "./data.js";
+import { withChannels } from "../../train/augment/picture.js";
+import { type Box, resize } from "../../train/augment/resize.js";
+import { decodePicture } from "../../train/data/decode.js";
+import { imagenetStatistics } from "../../train/data/folder.js";
+import { encodePng } from "../../train/report/gallery.js";
 import { whole } from "./flags.js";
-import "../../models/node.js";
+import { openDevice } from "./open-device.js";
 
 interface VisualizeFlags {
   readonly model: string;
@@ -33,7 +38,7 @@ export function visualizeCommand(): Command {
   return new Command("visualize")
     .description("draw what a network sees in a picture: slots of GLMix, orders of gnConv")
     .requiredOption("--model <name>", "network")
-    .requiredOption("--image <file>", "picture: JPEG or PNG (others need the optional package sharp)")
+    .requiredOption("--image <file>", "picture: JPEG, PNG, or WebP where the optional package sharp is installed")
     .requiredOption("--out <folder>", "folder for the PNG files, one a layer")
     .option("--weights <source>", "file or URL of trained weights (default: as a training begins, which shows little)")
     .option("--at <path>", "where in a PyTorch file the state lies, such as model_ema")
@@ -54,7 +59,7 @@ export async function visualize(flags: VisualizeFlags): Promise<string[]> {
   const inChans = flags.inChans ?? info.inChans;
   if (inChans !== 1 && inChans !== 3) throw new OpError("visualize", `pictures have 1 or 3 channels; the network takes ${inChans}`);
   const size = flags.inputSize ?? info.inputSize;
-  const picture = squared(await readPicture(flags.image), size);
+  const picture = await seen(flags.image, size);
   const device = await openDevice(flags.device);
   try {
     const options = { numClasses: flags.numClasses, inChans };
@@ -89,15 +94,27 @@ function namesIn(model: { namedModules(): Iterable<[string, object]> }, { model:
   return names;
 }
 
-/** ImageNet's mean and deviation; of grey pictures their means. */
-const mean = [0.485, 0.456, 0.406];
-const deviation = [0.229, 0.224, 0.225];
+/** The middle square of a picture, as large as the network wants it. */
+async function seen(path: string, size: number): Promise<Picture> {
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    throw new OpError("visualize", `cannot read ${path}: ${(error as Error).message}`, { cause: error });
+  }
+  const whole = withChannels(await decodePicture(bytes, path), 3);
+  const side = Math.min(whole.width, whole.height);
+  const box: Box = { left: Math.floor((whole.width - side) / 2), top: Math.floor((whole.height - side) / 2), width: side, height: side };
+  return { ...resize(whole, size, size, "bicubic", box), channels: 3 };
+}
 
+/** As ImageNet's pictures are shown to networks; grey is the mean of the colours. */
 function normalized({ width, height, data }: Picture, inChans: number): Float32Array {
+  const { mean, std } = imagenetStatistics;
   const size = width * height;
   const out = new Float32Array(inChans * size);
   for (let at = 0; at < size; at++) {
-    const colour = [0, 1, 2].map((c) => (data[3 * at + c] / 255 - mean[c]) / deviation[c]);
+    const colour = [0, 1, 2].map((c) => (data[3 * at + c] / 255 - mean[c]) / std[c]);
     if (inChans === 1) out[at] = (colour[0] + colour[1] + colour[2]) / 3;
     else for (let c = 0; c < 3; c++) out[c * size + at] = colour[c];
   }
@@ -121,7 +138,7 @@ async function draw(picture: Picture, inside: ReadonlyMap<string, Tensor>, folde
             orders.map((order) => ({ values: order.values, shape: shapeOf(order.value) })),
           );
     const file = join(folder, `${path}.png`);
-    writePng(file, drawn);
+    writeAtomically(file, encodePng(drawn));
     files.push(file);
   }
   return files;

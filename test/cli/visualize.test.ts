@@ -2,13 +2,13 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import jpeg from "jpeg-js";
-import { PNG } from "pngjs";
+import pngjs from "pngjs";
 import { afterAll, describe, expect, it } from "vitest";
 import { visualize } from "../../cli/commands/visualize.js";
-import { readPicture, squared, writePng } from "../../cli/pictures.js";
-import { arranged, blended, createModel, enlarged, heatMap, labelMap, type Picture, slotPicture } from "../../models/index.js";
+import { arranged, blended, createModel, enlarged, heatMap, labelMap, slotPicture } from "../../models/index.js";
 import { saveWeights } from "../../models/node.js";
+import type { Picture } from "../../models/picture.js";
+import { encodePng } from "../../train/report/gallery.js";
 
 const folder = mkdtempSync(join(tmpdir(), "crabro-visualize-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -18,52 +18,34 @@ const path = (name: string): string => join(folder, name);
 const halves = (width: number, height: number): Picture => ({
   width,
   height,
+  channels: 3,
   data: Uint8Array.from({ length: 3 * width * height }, (_, i) => ((Math.floor(i / 3) % width < width / 2 ? 0 : 2) === i % 3 ? 255 : 0)),
 });
 const pixel = ({ width, data }: Picture, x: number, y: number): number[] => [...data.slice(3 * (y * width + x), 3 * (y * width + x) + 3)];
 
 describe("visualize", () => {
   it("draws the orders of each gnConv asked for, the network's picture first", async () => {
-    writePng(path("in.png"), halves(80, 60));
+    writeFileSync(path("in.png"), encodePng(halves(80, 60)));
     await saveWeights(path("weights.pth"), createModel("hornet_micro_7x7").stateDict(), { at: "model" });
     const common = { model: "hornet_micro_7x7", image: path("in.png"), device: "cpu", weights: path("weights.pth") };
     const files = await visualize({ ...common, out: path("out"), layer: "stages.2.*" });
     expect(files.map((file) => file.slice(path("out").length + 1))).toEqual(["stages.2.0.gnconv.png", "stages.2.1.gnconv.png"]);
-    const drawn = PNG.sync.read(readFileSync(files[0]));
+    const drawn = pngjs.PNG.sync.read(readFileSync(files[0]));
     expect([drawn.width, drawn.height]).toEqual([5 * 32 + 4 * 4, 32]); // the picture and four orders
     expect([...drawn.data.slice(0, 4)]).toEqual([255, 0, 0, 255]);
     const map = drawn.data.subarray(4 * 36, 4 * 68); // the first row of the first order
     expect(new Set(map).size).toBeGreaterThan(4);
     await expect(visualize({ ...common, out: path("none"), layer: "stages.9.*" })).rejects.toThrow('is named stages.9.*; try "stages.2.*"');
+    await expect(visualize({ ...common, image: path("none.png"), out: path("none"), layer: "*" })).rejects.toThrow("cannot read");
+    await expect(visualize({ ...common, image: path("weights.pth"), out: path("none"), layer: "*" })).rejects.toThrow(
+      "is no JPEG, PNG or WebP",
+    );
     await expect(visualize({ ...common, model: "hornet_micro_gf", out: path("none"), layer: "*" })).rejects.toThrow("does not fit HorNet");
     expect(existsSync(path("none"))).toBe(false);
   });
 });
 
 describe("pictures", () => {
-  it("come from PNG and JPEG alike, and what is none is refused by name", async () => {
-    const picture = halves(16, 16);
-    writePng(path("a.png"), picture);
-    expect(await readPicture(path("a.png"))).toEqual(picture);
-    const rgba = Buffer.alloc(4 * 256, 255);
-    for (let i = 0; i < 256; i++) rgba.set(picture.data.subarray(3 * i, 3 * i + 3), 4 * i);
-    writeFileSync(path("a.jpg"), jpeg.encode({ width: 16, height: 16, data: rgba }, 95).data);
-    const near = pixel(await readPicture(path("a.jpg")), 2, 8);
-    expect(near[0]).toBeGreaterThan(230);
-    expect(near[2]).toBeLessThan(30);
-    writeFileSync(path("cut.png"), readFileSync(path("a.png")).subarray(0, 60));
-    writeFileSync(path("text.jpg"), "no picture");
-    for (const name of ["cut.png", "text.jpg"]) await expect(readPicture(path(name))).rejects.toThrow(`${name} is no whole picture: `);
-    await expect(readPicture(path("none.png"))).rejects.toThrow(/cannot read .*none\.png: ENOENT/);
-  });
-
-  it("are cut to the middle square, and shrink by means", () => {
-    const square = squared(halves(8, 4), 2);
-    expect([square.width, square.height, pixel(square, 0, 1), pixel(square, 1, 0)]).toEqual([2, 2, [255, 0, 0], [0, 0, 255]]);
-    expect(pixel(squared(halves(4, 4), 1), 0, 0)).toEqual([128, 0, 128]);
-    expect(squared(halves(2, 2), 5).data.length).toBe(75);
-  });
-
   it("show values from dark to bright, labels in colours, and what is no number in grey", () => {
     const map = heatMap([0, 1, Number.NaN, 0.5], [2, 2]);
     expect([pixel(map, 0, 0), pixel(map, 1, 0), pixel(map, 0, 1)]).toEqual([[0x44, 0x01, 0x54], [0xfd, 0xe7, 0x25], [128, 128, 128]]); // biome-ignore format: three pixels
