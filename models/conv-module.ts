@@ -22,7 +22,16 @@ export interface ConvModuleOptions {
   readonly activation?: boolean;
 }
 
-/** Convolution (`conv`), norm (`bn`) and activation; the convolution starts by He's rule unless another initialisation is in force. */
+/**
+ * Convolution (`conv`), norm (`bn`) and activation; the convolution starts by He's rule unless another initialisation is in force.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { ConvModule } from "crabro/models";
+ *
+ * new ConvModule(16, 32, 3, { padding: 1, norm: true, activation: true }).forward(rand([2, 16, 8, 8])); // [2, 32, 8, 8]
+ * ```
+ */
 export class ConvModule extends Module {
   readonly conv: Conv2d;
   readonly bn: BatchNorm2d | null;
@@ -67,6 +76,14 @@ export interface GNConvModuleOptions {
  * network's, it does not scale the spatial operator's result.
  *
  * Throws OpError where the order does not divide the inner width, and for a norm over other channels than the result has.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { GNConvModule } from "crabro/models";
+ *
+ * const fuse = new GNConvModule(64, 32, { projOut: true, norm: true, activation: true });
+ * fuse.forward(rand([2, 64, 8, 8])); // [2, 32, 8, 8]
+ * ```
  */
 export class GNConvModule extends Module {
   readonly projIn: Conv2d;

@@ -25,7 +25,16 @@ import { initial, type Parameter, parameter } from "./nn/parameter.js";
 /** Initialisation of the linear layers of GLNet; its convolutions start as PyTorch's do. */
 export const linearInit = { weight: truncNormal(0.02), bias: zeros };
 
-/** x + depthwise k × k convolution of x; the state has the names of the convolution itself. */
+/**
+ * x + depthwise k × k convolution of x; the state has the names of the convolution itself.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { ResDWConv } from "crabro/models";
+ *
+ * new ResDWConv(16, 3).forward(rand([1, 16, 8, 8])); // [1, 16, 8, 8]
+ * ```
+ */
 export class ResDWConv extends Conv2d {
   constructor(dim: number, kernelSize = 3) {
     super(dim, dim, kernelSize, { padding: Math.floor(kernelSize / 2), groups: dim });
@@ -86,6 +95,14 @@ export interface GLMixOptions extends MlpOptions {
  * similarities; a convolution adds what is local. Paper, section 3.2.
  *
  * Throws OpError where `numHeads` does not divide `dim`, or `numSlots` is no square though the slots are pooled.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { GLMixBlock } from "crabro/models";
+ *
+ * const block = new GLMixBlock(64, 2, { numSlots: 16, cpeKs: 3 });
+ * block.forward(rand([1, 64, 14, 14])); // [1, 64, 14, 14]
+ * ```
  */
 export class GLMixBlock extends Module {
   /** Trained if learnable, otherwise a buffer. */

@@ -24,7 +24,16 @@ export interface BasicLayerOptions extends Omit<GLMixOptions, "dropPath"> {
   readonly dropPath?: readonly number[];
 }
 
-/** A stage: `depth` blocks on maps [N, C, H, W]. In a stage of kind `mha` the map is a sequence from the first block to the last. */
+/**
+ * A stage: `depth` blocks on maps [N, C, H, W]. In a stage of kind `mha` the map is a sequence from the first block to the last.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { BasicLayer } from "crabro/models";
+ *
+ * new BasicLayer(64, 2, { kind: "glmix.mha_nchw", depth: 2, numSlots: 16 }).forward(rand([1, 64, 14, 14])); // [1, 64, 14, 14]
+ * ```
+ */
 export class BasicLayer extends Module {
   readonly blocks: readonly (GLMixBlock | MHSABlock | MHSANchwBlock)[];
   readonly #kind: StageKind;
@@ -102,7 +111,17 @@ function glnetTrunk(options: GLNetOptions): GLNetTrunk {
   return { downsampleLayers, stages };
 }
 
-/** Images [N, inChans, H, W] → logits [N, numClasses]. */
+/**
+ * Images [N, inChans, H, W] → logits [N, numClasses].
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { GLNet } from "crabro/models";
+ *
+ * const network = new GLNet({ dims: [32, 64, 96, 128], depths: [1, 1, 1, 1], numClasses: 10 });
+ * network.eval().forward(rand([1, 3, 64, 64])); // [1, 10]
+ * ```
+ */
 export class GLNet extends Module {
   readonly downsampleLayers: readonly Sequential<Layer>[];
   readonly stages: readonly BasicLayer[];
@@ -153,6 +172,14 @@ export interface GLNetBackboneOptions extends Omit<GLNetOptions, "numClasses"> {
 /**
  * Images [N, inChans, H, W] → one map [N, dims[i], ~H / 2ⁱ⁺², ~W / 2ⁱ⁺²] for each i of `outIndices`, finest first, as the stages leave
  * them. Weights of the classification network load with `{ strict: false }`: its `norm` and `head` are reported as unexpected.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { GLNetBackbone } from "crabro/models";
+ *
+ * const backbone = new GLNetBackbone({ dims: [32, 64, 96, 128], depths: [1, 1, 1, 1] });
+ * backbone.forward(rand([1, 3, 64, 64])).map((map) => map.shape); // [1, 32, 16, 16], …, [1, 128, 2, 2]
+ * ```
  */
 export class GLNetBackbone extends Module {
   readonly downsampleLayers: readonly Sequential<Layer>[];

@@ -28,6 +28,13 @@ export interface HorNetBlockOptions {
 /**
  * x = x + dropPath(γ₁ · gnconv(norm1(x)));
  * x = x + dropPath(γ₂ · pwconv2(gelu(pwconv1(norm2(x))))), the second with the channels last.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { HorNetBlock } from "crabro/models";
+ *
+ * new HorNetBlock(64, { gnconv: { order: 3 } }).forward(rand([1, 64, 14, 14])); // [1, 64, 14, 14]
+ * ```
  */
 export class HorNetBlock extends Module {
   readonly gamma1: Parameter | null;
@@ -148,7 +155,17 @@ export function checkImages(op: string, x: Tensor, inChans: number): void {
   }
 }
 
-/** Images [N, inChans, H, W], of any size from 32 × 32 → logits [N, numClasses]. */
+/**
+ * Images [N, inChans, H, W], of any size from 32 × 32 → logits [N, numClasses].
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { HorNet } from "crabro/models";
+ *
+ * const network = new HorNet({ depths: [1, 1, 2, 1], baseDim: 16, numClasses: 10 });
+ * network.eval().forward(rand([1, 3, 64, 48])); // [1, 10]
+ * ```
+ */
 export class HorNet extends Module {
   readonly downsampleLayers: readonly Sequential[];
   readonly stages: readonly Sequential<HorNetBlock>[];

@@ -66,6 +66,8 @@ const columns = {
   },
 } as const;
 
+export const summaryColumns = Object.keys(columns) as readonly SummaryColumn[];
+
 export interface Summary {
   readonly rows: readonly SummaryRow[];
   readonly params: number;

@@ -10,6 +10,7 @@ import { devicesCommand } from "./devices.js";
 import { evalCommand } from "./eval.js";
 import { explainCommand } from "./explain.js";
 import { hyphenated } from "./flags.js";
+import { modelsCommand, summaryCommand } from "./models.js";
 import { predictCommand } from "./predict.js";
 import { trainCommand } from "./train.js";
 import { visualizeCommand } from "./visualize.js";
@@ -34,6 +35,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     explainCommand(),
     convertCommand(),
     visualizeCommand(),
+    modelsCommand(),
+    summaryCommand(),
     devicesCommand(),
   ];
   for (const command of commands) program.addCommand(command);

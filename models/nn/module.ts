@@ -26,6 +26,21 @@ const located = new WeakSet<Error>();
  * properties, in order of definition; private `#fields` stay out of the state dict.
  *
  * Calls of `forward` know their place: errors thrown inside end with the dotted path of the module, and graph nodes carry it.
+ *
+ * ```ts
+ * import { gelu, rand, type Tensor } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * class Gated extends nn.Module {
+ *   readonly projIn = new nn.Linear(8, 16); // `proj_in.weight` and `proj_in.bias` in the state dict
+ *
+ *   override forward(x: Tensor): Tensor {
+ *     const [a, b] = this.projIn.forward(x).split(8, { dim: -1 }); // [N, 8] each
+ *     return gelu(a).mul(b);
+ *   }
+ * }
+ * new Gated().forward(rand([2, 8])); // [2, 8]
+ * ```
  */
 export class Module {
   /** Whether dropout, drop path and batch statistics behave as in training. */
