@@ -14,7 +14,16 @@ import { Linear } from "./nn/linear.js";
 import { Module } from "./nn/module.js";
 import { LayerNorm, LayerNorm2d } from "./nn/norm.js";
 
-/** x = x + dropPath(ls1(mha(norm1(x)))); x = x + dropPath(ls2(mlp(norm2(x)))): x [N, L, C] → [N, L, C]. */
+/**
+ * x = x + dropPath(ls1(mha(norm1(x)))); x = x + dropPath(ls2(mlp(norm2(x)))): x [N, L, C] → [N, L, C].
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { MHSABlock } from "crabro/models";
+ *
+ * new MHSABlock(64, 2).forward(rand([1, 49, 64])); // [1, 49, 64]
+ * ```
+ */
 export class MHSABlock extends Module {
   readonly norm1: LayerNorm;
   readonly mhaOp: MultiheadAttention;
@@ -49,7 +58,16 @@ export class MHSABlock extends Module {
   }
 }
 
-/** Attention between the pixels of a map, with position encoding and MLP by convolution: x [N, C, H, W] → [N, C, H, W]. */
+/**
+ * Attention between the pixels of a map, with position encoding and MLP by convolution: x [N, C, H, W] → [N, C, H, W].
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { MHSANchwBlock } from "crabro/models";
+ *
+ * new MHSANchwBlock(64, 2, { cpeKs: 3, mlpDw: true }).forward(rand([1, 64, 14, 14])); // [1, 64, 14, 14]
+ * ```
+ */
 export class MHSANchwBlock extends Module {
   readonly posConv: Conv2d | null;
   readonly norm1: LayerNorm;

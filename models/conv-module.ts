@@ -7,7 +7,7 @@ import { OpError } from "../engine/errors.js";
 import { relu } from "../engine/functional/activation.js";
 import { split } from "../engine/functional/movement.js";
 import type { Tensor } from "../engine/tensor.js";
-import { GlobalLocalFilter, orderWidths } from "./gnconv.js";
+import { GlobalLocalFilter, orderWidths, tellOrder } from "./gnconv.js";
 import { Conv2d } from "./nn/conv.js";
 import { kaimingNormalFanOut, zeros } from "./nn/init.js";
 import { Module } from "./nn/module.js";
@@ -22,7 +22,16 @@ export interface ConvModuleOptions {
   readonly activation?: boolean;
 }
 
-/** Convolution (`conv`), norm (`bn`) and activation; the convolution starts by He's rule unless another initialisation is in force. */
+/**
+ * Convolution (`conv`), norm (`bn`) and activation; the convolution starts by He's rule unless another initialisation is in force.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { ConvModule } from "crabro/models";
+ *
+ * new ConvModule(16, 32, 3, { padding: 1, norm: true, activation: true }).forward(rand([2, 16, 8, 8])); // [2, 32, 8, 8]
+ * ```
+ */
 export class ConvModule extends Module {
   readonly conv: Conv2d;
   readonly bn: BatchNorm2d | null;
@@ -67,6 +76,14 @@ export interface GNConvModuleOptions {
  * network's, it does not scale the spatial operator's result.
  *
  * Throws OpError where the order does not divide the inner width, and for a norm over other channels than the result has.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { GNConvModule } from "crabro/models";
+ *
+ * const fuse = new GNConvModule(64, 32, { projOut: true, norm: true, activation: true });
+ * fuse.forward(rand([2, 64, 8, 8])); // [2, 32, 8, 8]
+ * ```
  */
 export class GNConvModule extends Module {
   readonly projIn: Conv2d;
@@ -105,8 +122,10 @@ export class GNConvModule extends Module {
     const [gate, spatial] = split(projected, [d0, projected.shape[1] - d0], { dim: 1 }); // [N, d₀, H, W], [N, D, H, W]
     const q = split(this.dwconv.forward(spatial), this.#widths, { dim: 1 }); // [N, dₖ, H, W]
     let y = gate.mul(q[0]); // [N, d₀, H, W]
+    tellOrder(this, 0, y);
     this.pws.forEach((pw, k) => {
       y = pw.forward(y).mul(q[k + 1]); // [N, dₖ₊₁, H, W]
+      tellOrder(this, k + 1, y);
     });
     y = this.projOut?.forward(y) ?? y; // [N, out, H, W]
     y = this.bn?.forward(y) ?? y;

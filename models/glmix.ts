@@ -17,6 +17,7 @@ import { Identity, type Layer, Sequential } from "./nn/container.js";
 import { Conv2d } from "./nn/conv.js";
 import { DropPath, LayerScale } from "./nn/drop.js";
 import { constant, normal, truncNormal, zeros } from "./nn/init.js";
+import { tell } from "./nn/listen.js";
 import { Module } from "./nn/module.js";
 import { LayerNorm2d } from "./nn/norm.js";
 import { initial, type Parameter, parameter } from "./nn/parameter.js";
@@ -24,7 +25,16 @@ import { initial, type Parameter, parameter } from "./nn/parameter.js";
 /** Initialisation of the linear layers of GLNet; its convolutions start as PyTorch's do. */
 export const linearInit = { weight: truncNormal(0.02), bias: zeros };
 
-/** x + depthwise k × k convolution of x; the state has the names of the convolution itself. */
+/**
+ * x + depthwise k × k convolution of x; the state has the names of the convolution itself.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { ResDWConv } from "crabro/models";
+ *
+ * new ResDWConv(16, 3).forward(rand([1, 16, 8, 8])); // [1, 16, 8, 8]
+ * ```
+ */
 export class ResDWConv extends Conv2d {
   constructor(dim: number, kernelSize = 3) {
     super(dim, dim, kernelSize, { padding: Math.floor(kernelSize / 2), groups: dim });
@@ -85,6 +95,14 @@ export interface GLMixOptions extends MlpOptions {
  * similarities; a convolution adds what is local. Paper, section 3.2.
  *
  * Throws OpError where `numHeads` does not divide `dim`, or `numSlots` is no square though the slots are pooled.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { GLMixBlock } from "crabro/models";
+ *
+ * const block = new GLMixBlock(64, 2, { numSlots: 16, cpeKs: 3 });
+ * block.forward(rand([1, 64, 14, 14])); // [1, 64, 14, 14]
+ * ```
  */
 export class GLMixBlock extends Module {
   /** Trained if learnable, otherwise a buffer. */
@@ -150,7 +168,9 @@ export class GLMixBlock extends Module {
     const logits = this.slotLogits(slots, pixels); // [N, S, L]
     const grouped = matmul(softmax(logits, { dim: -1 }), pixels); // [N, S, C]
     const related = this.relationMha.forward(grouped); // [N, S, C], without a residual
-    const ungrouped = matmul(softmax(logits.transpose(1, 2), { dim: -1 }), related); // [N, L, C]
+    const shares = softmax(logits.transpose(1, 2), { dim: -1 }); // of the slots in each pixel, [N, L, S]
+    tell(this, "slot_assignment", () => toMap(shares, height, width));
+    const ungrouped = matmul(shares, related); // [N, L, C]
     return toMap(ungrouped, height, width).add(this.featureConv.forward(z));
   }
 

@@ -55,6 +55,14 @@ export function drawTokenBox(rows: number, columns: number, generator: Generator
  * logits in that box are swapped back.
  *
  * Throws OpError in training where the last map has not an eighth of the stem's side, as with images whose sides 32 does not divide.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { GLNetTokenLabel } from "crabro/models";
+ *
+ * const network = new GLNetTokenLabel({ dims: [32, 64, 96, 128], depths: [1, 1, 1, 1], downsampleStyle: "ovlp", numClasses: 10 });
+ * const { logits, tokenLogits } = network.forwardTraining(rand([2, 3, 64, 64])); // [2, 10] and [2, 4, 10]
+ * ```
  */
 export class GLNetTokenLabel extends GLNet {
   readonly tklbAuxHead: Linear;

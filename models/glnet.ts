@@ -24,7 +24,16 @@ export interface BasicLayerOptions extends Omit<GLMixOptions, "dropPath"> {
   readonly dropPath?: readonly number[];
 }
 
-/** A stage: `depth` blocks on maps [N, C, H, W]. In a stage of kind `mha` the map is a sequence from the first block to the last. */
+/**
+ * A stage: `depth` blocks on maps [N, C, H, W]. In a stage of kind `mha` the map is a sequence from the first block to the last.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { BasicLayer } from "crabro/models";
+ *
+ * new BasicLayer(64, 2, { kind: "glmix.mha_nchw", depth: 2, numSlots: 16 }).forward(rand([1, 64, 14, 14])); // [1, 64, 14, 14]
+ * ```
+ */
 export class BasicLayer extends Module {
   readonly blocks: readonly (GLMixBlock | MHSABlock | MHSANchwBlock)[];
   readonly #kind: StageKind;
@@ -70,7 +79,49 @@ export interface GLNetOptions extends Omit<GLMixOptions, "dropPath" | "mlpRatio"
   readonly dropPathRate?: number;
 }
 
-/** Images [N, inChans, H, W] → logits [N, numClasses]. */
+/** What the classification network and the backbone have in common. */
+interface GLNetTrunk {
+  readonly downsampleLayers: readonly Sequential<Layer>[];
+  readonly stages: readonly BasicLayer[];
+}
+
+const usualDims = [96, 192, 384, 768];
+
+function glnetTrunk(options: GLNetOptions): GLNetTrunk {
+  const { inChans = 3, depths = [2, 2, 6, 2], dims = usualDims, headDim = 32, dropPathRate = 0 } = options;
+  const { mlpRatios = [4, 4, 4, 4], stageKinds = ["glmix", "glmix", "glmix", "mha"], norm = "BatchNorm2d" } = options;
+  const { downsampleStyle = "non_ovlp", transitionLayout = "proj.norm", dualPatchNorm = false } = options;
+  const { numSlots, slotInit, scaleMode, slotScale, localDwKs, cpeKs, mlpDw, layerScale } = options;
+  for (const [name, list] of Object.entries({ depths, dims, mlpRatios, stageKinds })) {
+    if (list.length !== 4) throw new OpError("GLNet", `there are four stages; got ${list.length} ${name}`);
+  }
+  const embeddings = { inChans, norm, order: transitionLayout };
+  const blocks = depths.reduce((a, b) => a + b);
+  let block = 0;
+  const downsampleLayers =
+    downsampleStyle === "ovlp"
+      ? overlappedPatchEmbeddings(dims, { ...embeddings, dualPatchNorm })
+      : nonOverlappedPatchEmbeddings(dims, embeddings);
+  const stages = dims.map((dim, i) => {
+    const dropPath = Array.from({ length: depths[i] }, () => (blocks > 1 ? (dropPathRate * block++) / (blocks - 1) : 0));
+    const mixing = { numSlots, slotInit, scaleMode, slotScale, localDwKs, cpeKs, mlpDw, layerScale };
+    const stage = { ...mixing, kind: stageKinds[i], depth: depths[i], mlpRatio: mlpRatios[i], dropPath };
+    return new BasicLayer(dim, Math.floor(dim / headDim), stage);
+  });
+  return { downsampleLayers, stages };
+}
+
+/**
+ * Images [N, inChans, H, W] → logits [N, numClasses].
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { GLNet } from "crabro/models";
+ *
+ * const network = new GLNet({ dims: [32, 64, 96, 128], depths: [1, 1, 1, 1], numClasses: 10 });
+ * network.eval().forward(rand([1, 3, 64, 64])); // [1, 10]
+ * ```
+ */
 export class GLNet extends Module {
   readonly downsampleLayers: readonly Sequential<Layer>[];
   readonly stages: readonly BasicLayer[];
@@ -80,28 +131,11 @@ export class GLNet extends Module {
 
   constructor(options: GLNetOptions = {}) {
     super();
-    const { inChans = 3, numClasses = 1000, depths = [2, 2, 6, 2], dims = [96, 192, 384, 768], headDim = 32, dropPathRate = 0 } = options;
-    const { mlpRatios = [4, 4, 4, 4], stageKinds = ["glmix", "glmix", "glmix", "mha"], norm = "BatchNorm2d" } = options;
-    const { downsampleStyle = "non_ovlp", transitionLayout = "proj.norm", dualPatchNorm = false } = options;
-    const { numSlots, slotInit, scaleMode, slotScale, localDwKs, cpeKs, mlpDw, layerScale } = options;
-    for (const [name, list] of Object.entries({ depths, dims, mlpRatios, stageKinds })) {
-      if (list.length !== 4) throw new OpError("GLNet", `there are four stages; got ${list.length} ${name}`);
-    }
-    const embeddings = { inChans, norm, order: transitionLayout };
-    const blocks = depths.reduce((a, b) => a + b);
-    let block = 0;
+    const { inChans = 3, numClasses = 1000, dims = usualDims, norm = "BatchNorm2d" } = options;
     this.#inChans = inChans;
-
-    this.downsampleLayers =
-      downsampleStyle === "ovlp"
-        ? overlappedPatchEmbeddings(dims, { ...embeddings, dualPatchNorm })
-        : nonOverlappedPatchEmbeddings(dims, embeddings);
-    this.stages = dims.map((dim, i) => {
-      const dropPath = Array.from({ length: depths[i] }, () => (blocks > 1 ? (dropPathRate * block++) / (blocks - 1) : 0));
-      const mixing = { numSlots, slotInit, scaleMode, slotScale, localDwKs, cpeKs, mlpDw, layerScale };
-      const stage = { ...mixing, kind: stageKinds[i], depth: depths[i], mlpRatio: mlpRatios[i], dropPath };
-      return new BasicLayer(dim, Math.floor(dim / headDim), stage);
-    });
+    const { downsampleLayers, stages } = glnetTrunk(options);
+    this.downsampleLayers = downsampleLayers;
+    this.stages = stages;
     this.norm = mapNorm(norm, dims[3]);
     this.head = new Linear(dims[3], numClasses, { init: linearInit });
   }
@@ -127,6 +161,52 @@ export class GLNet extends Module {
       x = stage.forward(i === 0 ? x : this.downsampleLayers[i].forward(x)); // [N, dims[i], ~H / 2ⁱ⁺², ~W / 2ⁱ⁺²]
     });
     return x;
+  }
+}
+
+export interface GLNetBackboneOptions extends Omit<GLNetOptions, "numClasses"> {
+  /** Stages whose maps are wanted. Default: all four. */
+  readonly outIndices?: readonly number[];
+}
+
+/**
+ * Images [N, inChans, H, W] → one map [N, dims[i], ~H / 2ⁱ⁺², ~W / 2ⁱ⁺²] for each i of `outIndices`, finest first, as the stages leave
+ * them. Weights of the classification network load with `{ strict: false }`: its `norm` and `head` are reported as unexpected.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { GLNetBackbone } from "crabro/models";
+ *
+ * const backbone = new GLNetBackbone({ dims: [32, 64, 96, 128], depths: [1, 1, 1, 1] });
+ * backbone.forward(rand([1, 3, 64, 64])).map((map) => map.shape); // [1, 32, 16, 16], …, [1, 128, 2, 2]
+ * ```
+ */
+export class GLNetBackbone extends Module {
+  readonly downsampleLayers: readonly Sequential<Layer>[];
+  readonly stages: readonly BasicLayer[];
+  readonly #inChans: number;
+  readonly #outIndices: readonly number[];
+
+  constructor({ outIndices = [0, 1, 2, 3], ...options }: GLNetBackboneOptions = {}) {
+    super();
+    if (!outIndices.every((i) => i === 0 || i === 1 || i === 2 || i === 3)) {
+      throw new OpError("GLNetBackbone", `outIndices are of the stages 0 to 3; got ${outIndices.join(", ")}`);
+    }
+    const { downsampleLayers, stages } = glnetTrunk(options);
+    this.#inChans = options.inChans ?? 3;
+    this.#outIndices = outIndices;
+    this.downsampleLayers = downsampleLayers;
+    this.stages = stages;
+  }
+
+  override forward(x: Tensor): Tensor[] {
+    checkImages("GLNetBackbone", x, this.#inChans);
+    const maps: Tensor[] = [];
+    this.stages.forEach((stage, i) => {
+      x = stage.forward(this.downsampleLayers[i].forward(x)); // [N, dims[i], ~H / 2ⁱ⁺², ~W / 2ⁱ⁺²]
+      if (this.#outIndices.includes(i)) maps.push(x);
+    });
+    return maps;
   }
 }
 

@@ -13,6 +13,7 @@ import { showShape } from "../engine/shape.js";
 import type { Tensor } from "../engine/tensor.js";
 import { Conv2d } from "./nn/conv.js";
 import { truncNormal } from "./nn/init.js";
+import { tell } from "./nn/listen.js";
 import { Module } from "./nn/module.js";
 import { LayerNorm } from "./nn/norm.js";
 import { type Parameter, parameter } from "./nn/parameter.js";
@@ -45,6 +46,13 @@ export function orderWidths(dim: number, order: number): number[] {
  *
  * p, q = split(projIn(x)); q = dwconv(q) · s; y = p · q₀; y = pwsₖ(y) · qₖ₊₁ for k = 0 … n − 2; projOut(y).
  * The products follow the 1×1 convolutions directly, so that they become epilogues of them.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { GnConv } from "crabro/models";
+ *
+ * new GnConv(64, { order: 3, s: 1 / 3 }).forward(rand([1, 64, 14, 14])); // [1, 64, 14, 14]
+ * ```
  */
 export class GnConv extends Module {
   readonly projIn: Conv2d;
@@ -73,12 +81,17 @@ export class GnConv extends Module {
     const scaled = this.dwconv.forward(spatial).mul(this.#s); // [N, D, H, W]
     const q = split(scaled, this.#widths, { dim: 1 }); // [N, dₖ, H, W]
     let y = gate.mul(q[0]); // [N, d₀, H, W]
+    tellOrder(this, 0, y);
     this.pws.forEach((pw, k) => {
       y = pw.forward(y).mul(q[k + 1]); // [N, dₖ₊₁, H, W]
+      tellOrder(this, k + 1, y);
     });
     return this.projOut.forward(y); // [N, C, H, W]
   }
 }
+
+/** The features after interaction k, for `activations`. */
+export const tellOrder = (module: Module, k: number, y: Tensor): void => tell(module, `orders.${k}`, () => y);
 
 export interface FilterSize {
   readonly h?: number;
@@ -89,6 +102,15 @@ export interface FilterSize {
  * Half of the channels pass a depthwise 3×3 convolution, half are multiplied by a learned filter in the spectrum; the halves interleave.
  * x [N, D, H, W] → [N, D, H, W]; the filter [D/2, h, w, 2] (real, imaginary) is resized (bilinear, corners aligned) to
  * H × (⌊W/2⌋ + 1) on each call where it has another size, as part of the graph: the stored filter stays as it is.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { GlobalLocalFilter } from "crabro/models";
+ *
+ * const filter = new GlobalLocalFilter(64, { h: 14, w: 8 });
+ * filter.forward(rand([1, 64, 14, 14])); // [1, 64, 14, 14]
+ * filter.forward(rand([1, 64, 20, 30])); // [1, 64, 20, 30]
+ * ```
  */
 export class GlobalLocalFilter extends Module {
   readonly complexWeight: Parameter;

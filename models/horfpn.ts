@@ -22,7 +22,17 @@ export interface FPNOptions {
   readonly startLevel?: number;
 }
 
-/** The input maps, finest first → `numOuts` maps of `outChannels`, finest first. Throws OpError for another number of inputs. */
+/**
+ * The input maps, finest first → `numOuts` maps of `outChannels`, finest first. Throws OpError for another number of inputs.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { FPN } from "crabro/models";
+ *
+ * const maps = [16, 32].map((channels, i) => rand([1, channels, 8 >> i, 8 >> i]));
+ * new FPN([16, 32], { outChannels: 24, numOuts: 3 }).forward(maps); // [1, 24, 8, 8], [1, 24, 4, 4], [1, 24, 2, 2]
+ * ```
+ */
 export class FPN extends Module {
   readonly lateralConvs: readonly ConvModule[];
   readonly fpnConvs: readonly Layer[];
@@ -70,7 +80,17 @@ export interface HorFPNOptions extends FPNOptions {
   readonly gnconv?: GNConvModuleOptions;
 }
 
-/** HorFPN: the plain pyramid with gnConv modules in place of the 3×3 convolutions. */
+/**
+ * HorFPN: the plain pyramid with gnConv modules in place of the 3×3 convolutions.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { HorFPN } from "crabro/models";
+ *
+ * const maps = [16, 32].map((channels, i) => rand([1, channels, 8 >> i, 8 >> i]));
+ * new HorFPN([16, 32], { outChannels: 24, numOuts: 3, gnconv: { type: "gngf", h: 8 } }).forward(maps); // as those of FPN
+ * ```
+ */
 export class HorFPN extends FPN {
   constructor(inChannels: readonly number[], { gnconv = {}, ...options }: HorFPNOptions = {}) {
     const channels = options.outChannels ?? 256;

@@ -23,6 +23,14 @@ export interface HorNetBackboneOptions extends Omit<HorNetOptions, "numClasses" 
  * Images [N, inChans, H, W] → one map [N, baseDim · 2ⁱ, H / 2ⁱ⁺², W / 2ⁱ⁺²] for each i of `outIndices`, finest first. What follows a stage
  * takes its map as it is; the norm is for the output alone. Weights of the classification network load with `{ strict: false }`: the
  * four norms stay at 1 and 0, and `norm` and `head` are reported as unexpected.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { HorNetBackbone } from "crabro/models";
+ *
+ * const backbone = new HorNetBackbone({ depths: [1, 1, 1, 1], baseDim: 16, outIndices: [1, 3] });
+ * backbone.forward(rand([1, 3, 64, 64])).map((map) => map.shape); // [1, 32, 8, 8] and [1, 128, 2, 2]
+ * ```
  */
 export class HorNetBackbone extends Module {
   readonly downsampleLayers: readonly Sequential[];

@@ -28,6 +28,13 @@ export interface HorNetBlockOptions {
 /**
  * x = x + dropPath(γ₁ · gnconv(norm1(x)));
  * x = x + dropPath(γ₂ · pwconv2(gelu(pwconv1(norm2(x))))), the second with the channels last.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { HorNetBlock } from "crabro/models";
+ *
+ * new HorNetBlock(64, { gnconv: { order: 3 } }).forward(rand([1, 64, 14, 14])); // [1, 64, 14, 14]
+ * ```
  */
 export class HorNetBlock extends Module {
   readonly gamma1: Parameter | null;
@@ -91,6 +98,12 @@ export function hornetGnConv(stage2: SpatialOperator = "7x7", stage3: SpatialOpe
   return (["7x7", "7x7", stage2, stage3] as const).map((dwconv, i) => ({ order: i + 2, s: third, dwconv }));
 }
 
+/** The same with filters for square images of this side: as many coefficients as the maps' spectra have. */
+export function hornetFilters(inputSize: number): GnConvOptions[] {
+  const spectrum = (side: number): SpatialOperator => filter(side, Math.floor(side / 2) + 1);
+  return hornetGnConv(spectrum(Math.max(1, Math.floor(inputSize / 16))), spectrum(Math.max(1, Math.floor(inputSize / 32))));
+}
+
 /** What the classification network and the backbone of dense prediction have in common. */
 export interface HorNetTrunk {
   readonly dims: readonly number[];
@@ -142,7 +155,17 @@ export function checkImages(op: string, x: Tensor, inChans: number): void {
   }
 }
 
-/** Images [N, inChans, H, W], of any size from 32 × 32 → logits [N, numClasses]. */
+/**
+ * Images [N, inChans, H, W], of any size from 32 × 32 → logits [N, numClasses].
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { HorNet } from "crabro/models";
+ *
+ * const network = new HorNet({ depths: [1, 1, 2, 1], baseDim: 16, numClasses: 10 });
+ * network.eval().forward(rand([1, 3, 64, 48])); // [1, 10]
+ * ```
+ */
 export class HorNet extends Module {
   readonly downsampleLayers: readonly Sequential[];
   readonly stages: readonly Sequential<HorNetBlock>[];
@@ -177,9 +200,8 @@ export class HorNet extends Module {
 }
 
 const depths = [2, 3, 18, 2];
-/** 14 × 8 and 7 × 4 coefficients are those of the last two stages at 224 pixels; 24 × 13 and 12 × 7 those at 384. */
-const gf224 = hornetGnConv(filter(14, 8), filter(7, 4));
-const gf384 = hornetGnConv(filter(24, 13), filter(12, 7));
+const gf224 = hornetFilters(224); // 14 × 8 and 7 × 4 coefficients
+const gf384 = hornetFilters(384); // 24 × 13 and 12 × 7
 
 /**
  * For 32 × 32 images of one channel and trainings of minutes. At these widths weights of deviation 0.02 and scales of 1e-6 keep the blocks
@@ -200,5 +222,5 @@ export const hornetVariants: Readonly<Record<string, HorNetOptions>> = {
   hornet_large_gf: { depths, baseDim: 192, gnconv: gf224 },
   hornet_large_gf_img384: { depths, baseDim: 192, gnconv: gf384 },
   hornet_micro_7x7: micro,
-  hornet_micro_gf: { ...micro, gnconv: hornetGnConv(filter(2, 2), filter(1, 1)) },
+  hornet_micro_gf: { ...micro, gnconv: hornetFilters(32) },
 };

@@ -2,37 +2,22 @@
  * Weights from files and from the network: what of the models needs Node. Everything else of them works in a browser, and imports nothing
  * of this.
  */
+import { fileURLToPath } from "node:url";
 import { OpError } from "../engine/errors.js";
 import { Tensor } from "../engine/tensor.js";
+import { download, fileSha256 } from "./node/download.js";
 import { fileSource, writeAtomically } from "./node/files.js";
+import { provideWeightsLoader } from "./pretrained.js";
 import { type StateValue, storeState } from "./state.js";
-import { pthState, readPth } from "./weights/pth.js";
 import { pthChunks } from "./weights/pth-write.js";
-import { readSafetensors, safetensorsChunks } from "./weights/safetensors.js";
-import type { ByteSource } from "./weights/source.js";
+import { type ReadStateOptions, readState, type WeightsFile } from "./weights/read.js";
+import { safetensorsChunks } from "./weights/safetensors.js";
 import type { StoredTensor } from "./weights/stored.js";
-import { isZip, type ZipOptions } from "./weights/zip.js";
 
+export { cachePath, defaultCacheDir, download } from "./node/download.js";
 export { fileSource, writeAtomically } from "./node/files.js";
 
-export interface WeightsFile {
-  /** By name, in the file's order. Values are read from the file when they are asked for. */
-  readonly tensors: Map<string, StoredTensor>;
-  readonly format: "safetensors" | "pth";
-  /** Of safetensors files. */
-  readonly metadata: ReadonlyMap<string, string>;
-}
-
-export interface ReadWeightsOptions extends ZipOptions {
-  /** Where in a PyTorch file the state lies, such as `model_ema`; by default where checkpoints have it (see `pthState`). */
-  readonly at?: string;
-}
-
-/** Whether a file begins as PyTorch's do: as a zip archive, or as a pickle (a safetensors file has its `{` at byte 8). */
-function isPth(source: ByteSource): boolean {
-  const start = source.view(0, Math.min(9, source.length));
-  return isZip(start) || (start[0] === 0x80 && start[8] !== 0x7b);
-}
+export type { WeightsFile } from "./weights/read.js";
 
 /**
  * Tensors by name of a file of weights, safetensors or PyTorch's; the contents decide, not the name. Names, shapes and checksums are checked
@@ -51,20 +36,31 @@ function isPth(source: ByteSource): boolean {
  *
  * Every failure is an OpError of one line that names the file and the reason.
  */
-export function readWeights(path: string, { at, ...options }: ReadWeightsOptions = {}): WeightsFile {
+export function readWeights(path: string, options: ReadStateOptions = {}): WeightsFile {
   const source = fileSource(path);
-  if (source.length === 0) throw new OpError("readWeights", `${path} is empty`);
-  const pth = isPth(source);
-  if (!pth && at !== undefined)
-    throw new OpError("readWeights", `${path} is a safetensors file, which holds one state; there is no ${at} in it`);
   try {
-    if (pth) return { tensors: pthState(readPth(source, options), { at }), format: "pth", metadata: new Map() };
-    return { ...readSafetensors(source), format: "safetensors" };
+    return readState(source, options);
   } catch (error) {
     const why = error instanceof OpError ? error.message.replace(`${error.op}: `, "") : (error as Error).message;
-    throw new OpError("readWeights", `${path}${pth ? "" : " is not a whole safetensors file"}: ${why}`, { cause: error });
+    throw new OpError("readWeights", `${path}: ${why}`, { cause: error });
   }
 }
+
+/** Paths, `file:` URLs, and by a download `http:` and `https:` URLs. */
+provideWeightsLoader(async (source, { at, ...options }) => {
+  const url = source instanceof URL ? source : /^(https?|file):\/\//.test(source) ? new URL(source) : null;
+  if (url !== null && !["http:", "https:", "file:"].includes(url.protocol))
+    throw new OpError("readWeights", `${url} is of no known protocol; known are http, https and file`);
+  if (url?.protocol.startsWith("http")) return readWeights(await download(url.href, options), { at }).tensors;
+  const path = url === null ? String(source) : fileURLToPath(url);
+  const { sha256 } = options;
+  if (sha256 !== undefined) {
+    const sum = fileSha256(path);
+    if (sum !== sha256.toLowerCase())
+      throw new OpError("readWeights", `${path} has the SHA-256 checksum ${sum}, wanted is ${sha256.toLowerCase()}`);
+  }
+  return readWeights(path, { at }).tensors;
+});
 
 export interface WriteWeightsOptions {
   /** In a PyTorch file: put the state under this key of a dictionary, such as `model`. */

@@ -1,12 +1,14 @@
 /** Models by name, as in timm: `createModel("hornet_tiny_7x7", { numClasses: 10 })`. */
 import { OpError } from "../engine/errors.js";
 import type { Tensor } from "../engine/tensor.js";
-import { GLNet, type GLNetOptions, glnetTokenLabelVariants, glnetVariants } from "./glnet.js";
+import { GLNet, GLNetBackbone, type GLNetOptions, glnetTokenLabelVariants, glnetVariants } from "./glnet.js";
 import { GLNetTokenLabel } from "./glnet-tklb.js";
-import { HorNet, type HorNetOptions, hornetVariants } from "./hornet.js";
+import { HorNet, type HorNetOptions, hornetFilters, hornetVariants } from "./hornet.js";
 import { HorNetBackbone, hornetBackboneVariants } from "./hornet-backbone.js";
 import type { Module } from "./nn/module.js";
 import { type BuildOptions, buildWith } from "./nn/parameter.js";
+import { loadPretrained, type Pretrained } from "./pretrained.js";
+import { nearest } from "./state.js";
 
 /** A network from images [N, C, H, W] to logits [N, classes]. */
 export type Classifier = Module & { forward(images: Tensor): Tensor };
@@ -19,6 +21,8 @@ export interface ModelOptions extends BuildOptions {
   readonly numClasses?: number;
   readonly inChans?: number;
   readonly dropPathRate?: number;
+  /** Side of the images that the filters of a GF network are made for. Images of other sides work too, by resizing the filters at each call. */
+  readonly inputSize?: number;
 }
 
 /** What was published of a variant, with 1000 classes: millions of parameters, GFLOPs at the input size, ImageNet-1k accuracy in per cent. */
@@ -26,12 +30,21 @@ export interface PublishedFigures {
   readonly params: number;
   readonly gflops: number;
   readonly top1: number | null;
+  /** As a backbone: Cascade Mask R-CNN on COCO (average precision of boxes and masks), UPerNet on ADE20K (mIoU, single and multi-scale). */
+  readonly dense: DenseFigures | null;
+}
+
+export interface DenseFigures {
+  readonly boxAp: number;
+  readonly maskAp: number;
+  readonly miou: number;
+  readonly miouMultiScale: number;
 }
 
 interface Entry {
   readonly build: (options: ModelOptions) => Classifier;
-  /** The same without norm and head; null where the original has no such form. */
-  readonly backbone: ((options: ModelOptions) => Backbone) | null;
+  /** The same without norm and head. */
+  readonly backbone: (options: ModelOptions) => Backbone;
   /** Side of the images the variant was published with. */
   readonly inputSize: number;
   readonly inChans: number;
@@ -39,8 +52,18 @@ interface Entry {
   readonly published: PublishedFigures | null;
 }
 
-const figures = (params: number, gflops: number, top1: number | null = null): PublishedFigures => ({ params, gflops, top1 });
-const published: Readonly<Record<string, PublishedFigures>> = {
+const dense: Readonly<Record<string, readonly [number, number, number, number]>> = {
+  hornet_tiny_7x7: [51.7, 44.8, 48.1, 48.9],
+  hornet_tiny_gf: [52.4, 45.6, 49.2, 49.3],
+  hornet_small_7x7: [52.7, 45.6, 49.2, 49.8],
+  hornet_small_gf: [53.3, 46.3, 50.0, 50.5],
+  hornet_base_7x7: [53.3, 46.1, 50.0, 50.5],
+  hornet_base_gf: [54.0, 46.9, 50.5, 50.9],
+  hornet_large_7x7: [55.4, 48.0, 54.1, 54.5],
+  hornet_large_gf: [56.0, 48.6, 55.0, 55.2],
+};
+const figures = (params: number, gflops: number, top1: number | null = null): Omit<PublishedFigures, "dense"> => ({ params, gflops, top1 });
+const published: Readonly<Record<string, Omit<PublishedFigures, "dense">>> = {
   hornet_tiny_7x7: figures(22, 4.0, 82.8),
   hornet_tiny_gf: figures(23, 3.9, 83.0),
   hornet_small_7x7: figures(50, 8.8, 83.8),
@@ -60,23 +83,35 @@ const published: Readonly<Record<string, PublishedFigures>> = {
   glnet_9g_tklb: figures(61, 9.7, 85.3),
 };
 
+function publishedOf(name: string): PublishedFigures | null {
+  if (!Object.hasOwn(published, name)) return null;
+  const [boxAp, maskAp, miou, miouMultiScale] = dense[name] ?? [];
+  return { ...published[name], dense: boxAp === undefined ? null : { boxAp, maskAp, miou, miouMultiScale } };
+}
+
 function hornetEntry(name: string, variant: HorNetOptions): [string, Entry] {
+  const sized = ({ inputSize, ...options }: ModelOptions): HorNetOptions => ({
+    ...variant,
+    ...options,
+    ...(inputSize !== undefined && name.includes("gf") ? { gnconv: hornetFilters(inputSize) } : {}),
+  });
   return [
     name,
     {
-      build: (options) => new HorNet({ ...variant, ...options }),
-      backbone: (options) => new HorNetBackbone({ ...variant, ...options }),
+      build: (options) => new HorNet(sized(options)),
+      backbone: (options) => new HorNetBackbone(sized(options)),
       inputSize: name.includes("micro") ? 32 : name.endsWith("img384") ? 384 : 224,
       inChans: variant.inChans ?? 3,
       numClasses: variant.numClasses ?? 1000,
-      published: published[name] ?? null,
+      published: publishedOf(name),
     },
   ];
 }
 
 function glnetEntry(name: string, variant: GLNetOptions, Network: typeof GLNet): [string, Entry] {
   const build = (options: ModelOptions): Classifier => new Network({ ...variant, ...options });
-  return [name, { build, backbone: null, inputSize: 224, inChans: 3, numClasses: 1000, published: published[name] ?? null }];
+  const backbone = (options: ModelOptions): Backbone => new GLNetBackbone({ ...variant, ...options });
+  return [name, { build, backbone, inputSize: 224, inChans: 3, numClasses: 1000, published: publishedOf(name) }];
 }
 
 const models: ReadonlyMap<string, Entry> = new Map([
@@ -102,16 +137,49 @@ export function modelInfo(name: string): Omit<Entry, "build" | "backbone"> {
  * Builds a model by name. Options replace the variant's values; those of `BuildOptions` say where and how parameters are made.
  * With `featuresOnly` the result is the backbone of dense prediction: images → the maps of the four stages.
  *
- * Throws OpError for an unknown name, with those near it.
+ * With `pretrained`, a promise of the model with the weights of a file or URL (`crabro/models/node` must have been imported for these) or
+ * of a file's bytes. Spectral filters of other sizes are resized for good; a head for other classes needs `head`, see `PretrainedOptions`.
+ *
+ * ```ts
+ * import { createModel } from "crabro/models";
+ * import { saveWeights } from "crabro/models/node";
+ *
+ * const model = createModel("hornet_micro_gf", { numClasses: 7 });
+ * await saveWeights("/tmp/crabro-seven.safetensors", model.stateDict());
+ * const source = "/tmp/crabro-seven.safetensors"; // or https://…
+ * const larger = await createModel("hornet_micro_gf", { numClasses: 3, inputSize: 64, pretrained: { source, head: "drop" } });
+ * ```
+ *
+ * Throws OpError for an unknown name, with those near it; the promise rejects with OpError where weights are not to be had or do not fit.
  */
-export function createModel(name: string, options: ModelOptions & { readonly featuresOnly: true }): Backbone;
-export function createModel(name: string, options?: ModelOptions & { readonly featuresOnly?: false }): Classifier;
-export function createModel(name: string, options: ModelOptions & { readonly featuresOnly?: boolean } = {}): Classifier | Backbone {
-  const { device, dtype, generator, meta, init, featuresOnly = false, ...given } = options;
+export function createModel(name: string, options: ModelOptions & WithWeights & { readonly featuresOnly: true }): Promise<Backbone>;
+export function createModel(name: string, options: ModelOptions & WithWeights & { readonly featuresOnly?: false }): Promise<Classifier>;
+export function createModel(name: string, options: ModelOptions & WithoutWeights & { readonly featuresOnly: true }): Backbone;
+export function createModel(name: string, options?: ModelOptions & WithoutWeights & { readonly featuresOnly?: false }): Classifier;
+export function createModel(
+  name: string,
+  options: ModelOptions & { readonly featuresOnly?: boolean; readonly pretrained?: Pretrained } = {},
+): Classifier | Backbone | Promise<Classifier | Backbone> {
+  const { featuresOnly = false, pretrained, ...given } = options;
   const { build, backbone } = entry(name);
-  if (featuresOnly && backbone === null) throw new OpError("createModel", `${name} has no form with features only; HorNets have`);
+  const make: (options: ModelOptions) => Classifier | Backbone = featuresOnly ? backbone : build;
+  if (pretrained === undefined) return built(given, make);
+  // Without values, so that none are drawn only to be replaced.
+  const model = built({ ...given, meta: true }, make);
+  return loadPretrained(model, pretrained).then(() => model.initialize());
+}
+
+interface WithWeights {
+  readonly pretrained: Pretrained;
+}
+interface WithoutWeights {
+  readonly pretrained?: undefined;
+}
+
+/** Makes a network under its options of building, with those of its own that are given. */
+function built<T>({ device, dtype, generator, meta, init, ...given }: ModelOptions, make: (options: ModelOptions) => T): T {
   const chosen = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  return buildWith({ device, dtype, generator, meta, init }, () => (featuresOnly && backbone !== null ? backbone(chosen) : build(chosen)));
+  return buildWith({ device, dtype, generator, meta, init }, () => make(chosen));
 }
 
 /** Names of the published backbones of detection and segmentation. */
@@ -122,9 +190,7 @@ export function createBackbone(name: string, options: Omit<ModelOptions, "numCla
   if (!Object.hasOwn(hornetBackboneVariants, name)) {
     throw new OpError("createBackbone", `no backbone is named ${name}; there are ${listBackbones().join(", ")}`);
   }
-  const { device, dtype, generator, meta, init, ...given } = options;
-  const chosen = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  return buildWith({ device, dtype, generator, meta, init }, () => new HorNetBackbone({ ...hornetBackboneVariants[name], ...chosen }));
+  return built(options, (chosen) => new HorNetBackbone({ ...hornetBackboneVariants[name], ...chosen }));
 }
 
 function entry(name: string): Entry {
@@ -135,23 +201,4 @@ function entry(name: string): Entry {
     "createModel",
     `no model is named ${name}; ${near.length > 0 ? `did you mean ${near.join(" or ")}?` : `there are ${listModels().join(", ")}`}`,
   );
-}
-
-/** Names within a few edits of `name`, nearest first. */
-export function nearest(name: string, names: readonly string[], most = 2): string[] {
-  const normal = (text: string): string => text.toLowerCase().replace(/[-\s]/g, "_");
-  const scored = names.map((candidate) => ({ candidate, distance: editDistance(normal(name), normal(candidate)) }));
-  const limit = Math.max(2, Math.floor(name.length / 3));
-  const close = scored.filter(({ distance }) => distance <= limit).sort((a, b) => a.distance - b.distance);
-  return close.slice(0, most).map(({ candidate }) => candidate);
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
-  }
-  return row[b.length];
 }

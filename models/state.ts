@@ -62,6 +62,25 @@ export function showLoadReport(report: LoadReport): string {
   return parts.join("; ");
 }
 
+/** Names within a few edits of `name`, nearest first. */
+export function nearest(name: string, names: readonly string[], most = 2): string[] {
+  const normal = (text: string): string => text.toLowerCase().replace(/[-\s]/g, "_");
+  const scored = names.map((candidate) => ({ candidate, distance: editDistance(normal(name), normal(candidate)) }));
+  const limit = Math.max(2, Math.floor(name.length / 3));
+  const close = scored.filter(({ distance }) => distance <= limit).sort((a, b) => a.distance - b.distance);
+  return close.slice(0, most).map(({ candidate }) => candidate);
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length];
+}
+
 /** An entry to load: a tensor of the engine, or what a file holds. */
 export type StateValue = Tensor | StoredTensor;
 

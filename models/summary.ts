@@ -8,6 +8,7 @@ import { defaultDevice } from "../engine/device.js";
 import type { Node } from "../engine/graph.js";
 import { numel, type Shape, showShape } from "../engine/shape.js";
 import { Tensor } from "../engine/tensor.js";
+import { Conv2d } from "./nn/conv.js";
 import type { Module } from "./nn/module.js";
 import { type Parameter, withoutValues } from "./nn/parameter.js";
 
@@ -18,12 +19,54 @@ export interface SummaryRow {
   readonly depth: number;
   /** Position among the rows of its depth, from 1. */
   readonly index: number;
-  /** Null for modules that are not called, and for results that are no tensor. */
+  /** Of the first input. Null for modules that are not called, and for what is no tensor. */
+  readonly inputShape: Shape | null;
   readonly outputShape: Shape | null;
+  /** Of convolutions. */
+  readonly kernelShape: Shape | null;
   /** Parameters and multiply-adds of the module itself, without those of modules inside: the columns add up to the totals. */
   readonly params: number;
   readonly macs: number;
+  /** The same with those of modules inside. */
+  readonly totalParams: number;
+  readonly totalMacs: number;
+  /** Whether all of the parameters, those inside included, are trained, or none, or some; null without any. */
+  readonly trainable: boolean | "partial" | null;
 }
+
+/** torchinfo's columns. */
+export type SummaryColumn = keyof typeof columns;
+
+interface ColumnContext {
+  /** Rows below this one are not shown, so that it stands for all inside. */
+  readonly deepest: boolean;
+  readonly params: number;
+}
+
+const shape = (value: Shape | null): string => (value === null ? "--" : showShape(value));
+const count = (value: number): string => (value === 0 ? "--" : value.toLocaleString("en-US"));
+const paramsOf = (row: SummaryRow, { deepest }: ColumnContext): number => (deepest ? row.totalParams : row.params);
+
+const columns = {
+  inputShape: { title: "Input Shape", cell: (row: SummaryRow) => shape(row.inputShape) },
+  outputShape: { title: "Output Shape", cell: (row: SummaryRow) => shape(row.outputShape) },
+  params: { title: "Param #", cell: (row: SummaryRow, context: ColumnContext) => count(paramsOf(row, context)) },
+  paramShare: {
+    title: "Param %",
+    cell: (row: SummaryRow, context: ColumnContext) => {
+      const own = paramsOf(row, context);
+      return own === 0 ? "--" : `${((100 * own) / context.params).toFixed(2)}%`;
+    },
+  },
+  kernelShape: { title: "Kernel Shape", cell: (row: SummaryRow) => shape(row.kernelShape) },
+  macs: { title: "Mult-Adds", cell: (row: SummaryRow, { deepest }: ColumnContext) => count(deepest ? row.totalMacs : row.macs) },
+  trainable: {
+    title: "Trainable",
+    cell: ({ trainable }: SummaryRow) => (trainable === null ? "--" : trainable === "partial" ? "Partial" : trainable ? "True" : "False"),
+  },
+} as const;
+
+export const summaryColumns = Object.keys(columns) as readonly SummaryColumn[];
 
 export interface Summary {
   readonly rows: readonly SummaryRow[];
@@ -40,8 +83,10 @@ export interface Summary {
 }
 
 export interface SummaryOptions {
-  /** Deepest rows that `toString` prints. Default: 3. */
+  /** Deepest rows that `toString` prints; these count what is inside them. Default: 3. */
   readonly depth?: number;
+  /** Columns that `toString` prints. Default: outputShape, params, macs. */
+  readonly columns?: readonly SummaryColumn[];
 }
 
 /**
@@ -49,7 +94,11 @@ export interface SummaryOptions {
  * Works on models built with `meta: true`.
  *
  * ```ts
- * console.log(String(summary(createModel("hornet_tiny_7x7", { meta: true }), [1, 3, 224, 224])));
+ * import "crabro";
+ * import { createModel, summary } from "crabro/models";
+ *
+ * const model = createModel("hornet_tiny_7x7", { meta: true });
+ * console.log(String(summary(model, [1, 3, 224, 224], { depth: 2, columns: ["inputShape", "outputShape", "kernelShape", "params", "macs"] })));
  * ```
  */
 export function summary(module: Module, input: Shape | readonly Shape[], options: SummaryOptions = {}): Summary {
@@ -57,12 +106,12 @@ export function summary(module: Module, input: Shape | readonly Shape[], options
   const shapes = (several ? input : [input]) as readonly Shape[];
   const device = [...module.stateDict().values()][0]?.device ?? defaultDevice();
   const inputs = shapes.map((shape) => withoutValues(shape, "float32", device));
-  const outputs = new Map<Module, unknown>();
+  const calls = new Map<Module, Call>();
   const seen: Tensor[] = [];
   const modules = [...module.namedModules()];
   const removals = modules.map(([, part]) =>
-    part.registerForwardHook((at, _, output) => {
-      outputs.set(at, output);
+    part.registerForwardHook((at, given, output) => {
+      calls.set(at, { input: tensorsIn(given)[0] ?? null, output });
       seen.push(...tensorsIn(output));
     }),
   );
@@ -76,7 +125,12 @@ export function summary(module: Module, input: Shape | readonly Shape[], options
       part.training = modes[i];
     });
   }
-  return new Counted(module, modules, outputs, multiplyAdds(seen), shapes, options.depth ?? 3);
+  return new Counted(module, modules, calls, multiplyAdds(seen), shapes, options);
+}
+
+interface Call {
+  readonly input: Tensor | null;
+  readonly output: unknown;
 }
 
 const tensorsIn = (value: unknown): Tensor[] => (value instanceof Tensor ? [value] : Array.isArray(value) ? value.flatMap(tensorsIn) : []);
@@ -134,15 +188,15 @@ class Counted implements Summary {
   readonly inputBytes: number;
   readonly activationBytes: number;
   readonly paramBytes: number;
-  readonly #depth: number;
+  readonly #options: Required<SummaryOptions>;
 
   constructor(
     module: Module,
     modules: readonly (readonly [string, Module])[],
-    outputs: ReadonlyMap<Module, unknown>,
+    calls: ReadonlyMap<Module, Call>,
     macs: ReadonlyMap<string, number>,
     inputs: readonly Shape[],
-    depth: number,
+    { depth = 3, columns = ["outputShape", "params", "macs"] }: SummaryOptions,
   ) {
     const depths = new Map<string, number>();
     const counts: number[] = [];
@@ -150,40 +204,48 @@ class Counted implements Summary {
       const at = path === "" ? 0 : depthOfParent(path, depths) + 1;
       depths.set(path, at);
       counts[at] = (counts[at] ?? 0) + 1;
-      const output = outputs.get(part);
-      const own = ownParameters(part).reduce((sum, { numel: count }) => sum + count, 0);
+      const { input = null, output = null } = calls.get(part) ?? {};
+      const parameters = part.parameters();
+      const trained = parameters.filter(({ requiresGrad }) => requiresGrad).length;
+      const inside = [...macs].filter(([name]) => path === "" || name === path || name.startsWith(`${path}.`));
       return {
         path,
         type: part.constructor.name,
         depth: at,
         index: counts[at],
+        inputShape: input?.shape ?? null,
         outputShape: output instanceof Tensor ? output.shape : null,
-        params: own,
+        kernelShape: part instanceof Conv2d ? part.weight.shape.slice(2) : null,
+        params: total(ownParameters(part)),
         macs: macs.get(path) ?? 0,
+        totalParams: total(parameters),
+        totalMacs: inside.reduce((sum, [, own]) => sum + own, 0),
+        trainable: parameters.length === 0 ? null : trained === parameters.length ? true : trained === 0 ? false : "partial",
       };
     });
     const parameters = module.parameters();
-    this.params = parameters.reduce((sum, { numel: count }) => sum + count, 0);
-    this.trainableParams = parameters.reduce((sum, { numel: count, requiresGrad }) => sum + (requiresGrad ? count : 0), 0);
-    this.macs = [...macs.values()].reduce((sum, count) => sum + count, 0);
-    this.inputBytes = 4 * inputs.reduce((sum, shape) => sum + numel(shape), 0);
+    this.params = total(parameters);
+    this.trainableParams = total(parameters.filter(({ requiresGrad }) => requiresGrad));
+    this.macs = [...macs.values()].reduce((sum, own) => sum + own, 0);
+    this.inputBytes = 4 * inputs.reduce((sum, given) => sum + numel(given), 0);
     const innermost = modules.filter(([, part]) => part.namedChildren().next().done);
-    this.activationBytes =
-      2 * 4 * innermost.reduce((sum, [, part]) => sum + tensorsIn(outputs.get(part)).reduce((n, { shape }) => n + numel(shape), 0), 0);
+    this.activationBytes = 2 * 4 * innermost.reduce((sum, [, part]) => sum + total(tensorsIn(calls.get(part)?.output)), 0);
     this.paramBytes = 4 * this.params;
-    this.#depth = depth;
+    this.#options = { depth, columns };
   }
 
   toString(): string {
-    const count = (value: number): string => (value === 0 ? "--" : value.toLocaleString("en-US"));
+    const chosen = this.#options.columns.map((name) => columns[name]);
     const cells = this.rows
-      .filter(({ depth }) => depth <= this.#depth)
-      .map(({ path, type, depth, index, outputShape, params, macs }) => {
+      .filter(({ depth }) => depth <= this.#options.depth)
+      .map((row) => {
+        const { path, type, depth, index } = row;
         const label =
           path === "" ? type : `${"│    ".repeat(depth - 1)}├─${type} (${path.split(".").slice(-2).join(".")}): ${depth}-${index}`;
-        return [label, outputShape === null ? "--" : showShape(outputShape), count(params), count(macs)];
+        const context = { deepest: depth === this.#options.depth, params: this.params };
+        return [label, ...chosen.map(({ cell }) => cell(row, context))];
       });
-    const header = ["Layer (type (name):depth-idx)", "Output Shape", "Param #", "Mult-Adds"];
+    const header = ["Layer (type (name):depth-idx)", ...chosen.map(({ title }) => title)];
     const widths = header.map((text, i) => Math.max(text.length, ...cells.map((row) => row[i].length)) + 3);
     const line = (row: readonly string[]): string =>
       row
@@ -220,6 +282,8 @@ function depthOfParent(path: string, depths: ReadonlyMap<string, number>): numbe
   }
   return 0;
 }
+
+const total = (tensors: readonly Tensor[]): number => tensors.reduce((sum, { numel: own }) => sum + own, 0);
 
 function ownParameters(module: Module): Parameter[] {
   const inside = new Set([...module.namedChildren()].flatMap(([, child]) => child.parameters()));

@@ -37,7 +37,17 @@ export interface UPerHeadOptions extends SegmentationHeadOptions {
   readonly alignCorners?: boolean;
 }
 
-/** Four maps, finest first → logits [N, numClasses, H₀, W₀] at the size of the finest. Throws OpError for another number of maps. */
+/**
+ * Four maps, finest first → logits [N, numClasses, H₀, W₀] at the size of the finest. Throws OpError for another number of maps.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { UPerHead } from "crabro/models";
+ *
+ * const maps = [16, 32, 64, 128].map((channels, i) => rand([1, channels, 16 >> i, 16 >> i]));
+ * new UPerHead([16, 32, 64, 128], { channels: 32, numClasses: 5 }).eval().forward(maps); // [1, 5, 16, 16]
+ * ```
+ */
 export class UPerHead extends Module {
   readonly convSeg: Conv2d;
   readonly pspModules: readonly Sequential<Layer>[];
@@ -102,7 +112,18 @@ export interface HorFPNUPerHeadOptions extends UPerHeadOptions {
   readonly gnconv?: GNConvModuleOptions;
 }
 
-/** HorFPN for segmentation: UPerNet's head whose levels are fused by a gnConv module. */
+/**
+ * HorFPN for segmentation: UPerNet's head whose levels are fused by a gnConv module.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { HorFPNUPerHead } from "crabro/models";
+ *
+ * const maps = [16, 32, 64, 128].map((channels, i) => rand([1, channels, 16 >> i, 16 >> i]));
+ * const head = new HorFPNUPerHead([16, 32, 64, 128], { channels: 32, numClasses: 5, gnconv: { kernelSize: 7, projOut: true } });
+ * head.eval().forward(maps); // [1, 5, 16, 16]
+ * ```
+ */
 export class HorFPNUPerHead extends UPerHead {
   constructor(inChannels: readonly number[], { gnconv = {}, ...options }: HorFPNUPerHeadOptions = {}) {
     const { channels = 512 } = options;
@@ -117,7 +138,17 @@ export interface FCNHeadOptions extends SegmentationHeadOptions {
   readonly numConvs?: number;
 }
 
-/** The auxiliary head of training: one map of the backbone → logits [N, numClasses, H, W]. */
+/**
+ * The auxiliary head of training: one map of the backbone → logits [N, numClasses, H, W].
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { FCNHead } from "crabro/models";
+ *
+ * const maps = [16, 32, 64].map((channels, i) => rand([1, channels, 16 >> i, 16 >> i]));
+ * new FCNHead(64, { channels: 32, numClasses: 5 }).forward(maps); // of the third: [1, 5, 4, 4]
+ * ```
+ */
 export class FCNHead extends Module {
   readonly convSeg: Conv2d;
   readonly convs: readonly ConvModule[];

@@ -10,8 +10,10 @@ import { devicesCommand } from "./devices.js";
 import { evalCommand } from "./eval.js";
 import { explainCommand } from "./explain.js";
 import { hyphenated } from "./flags.js";
+import { modelsCommand, summaryCommand } from "./models.js";
 import { predictCommand } from "./predict.js";
 import { trainCommand } from "./train.js";
+import { visualizeCommand } from "./visualize.js";
 
 /** The message for what the user can mend, or null for a defect. */
 function message(error: unknown): string | null {
@@ -25,7 +27,18 @@ function message(error: unknown): string | null {
 /** Runs the command; returns its exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
   const program = new Command("crabro").description("A tensor engine with autograd, and the networks it trains.").version(version());
-  const commands = [trainCommand(), evalCommand(), predictCommand(), dataCommand(), explainCommand(), convertCommand(), devicesCommand()];
+  const commands = [
+    trainCommand(),
+    evalCommand(),
+    predictCommand(),
+    dataCommand(),
+    explainCommand(),
+    convertCommand(),
+    visualizeCommand(),
+    modelsCommand(),
+    summaryCommand(),
+    devicesCommand(),
+  ];
   for (const command of commands) program.addCommand(command);
   // Errors are printed below, once, for all of them alike.
   for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ outputError: () => undefined });

@@ -1,7 +1,7 @@
 /** Config files: JSON, or the flat YAML that timm writes as `args.yaml`. Checked like the flags they stand for. */
 import { readFileSync } from "node:fs";
 import { OpError } from "../../engine/errors.js";
-import { nearest } from "../../models/registry.js";
+import { nearest } from "../../models/state.js";
 import { camelCase, configSchema, type Fields, flagOf } from "./field.js";
 
 /** Reads a file; names are those of the flags, with `_`, `-` or capitals. Throws OpError that names the file and the entry. */

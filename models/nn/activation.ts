@@ -3,7 +3,16 @@ import { gelu, relu } from "../../engine/functional/activation.js";
 import type { Tensor } from "../../engine/tensor.js";
 import { Module } from "./module.js";
 
-/** x Φ(x), by the error function unless `approximate` is "tanh". */
+/**
+ * x Φ(x), by the error function unless `approximate` is "tanh".
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.GELU().forward(rand([2, 3])); // [2, 3]
+ * ```
+ */
 export class GELU extends Module {
   readonly #approximate: "none" | "tanh";
 
@@ -17,6 +26,16 @@ export class GELU extends Module {
   }
 }
 
+/**
+ * max(x, 0), element by element.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.ReLU().forward(rand([2, 3])); // [2, 3]
+ * ```
+ */
 export class ReLU extends Module {
   override forward(x: Tensor): Tensor {
     return relu(x);

@@ -13,6 +13,13 @@ import { type BuildOptions, buildWith, type Parameter, parameter } from "./param
  * this order), attention in `numHeads` heads of C / numHeads channels, one projection of the joined heads. [N, L, C] → [N, L, C].
  *
  * The first projection starts Xavier uniform with bias 0; `init` is for the second. Throws OpError where the heads do not divide C.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.MultiheadAttention(64, 4).forward(rand([2, 10, 64])); // [2, 10, 64]
+ * ```
  */
 export class MultiheadAttention extends Module {
   readonly inProjWeight: Parameter;

@@ -5,7 +5,17 @@ import { Module } from "./module.js";
 /** A module of one tensor. */
 export type Layer = Module & { forward(x: Tensor): Tensor };
 
-/** Calls its children one after the other; they are named 0, 1, 2, … */
+/**
+ * Calls its children one after the other; they are named 0, 1, 2, …
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * const mlp = new nn.Sequential<nn.Layer>(new nn.Linear(8, 16), new nn.GELU(), new nn.Linear(16, 4));
+ * mlp.forward(rand([2, 8])); // [2, 4]
+ * ```
+ */
 export class Sequential<T extends Layer = Layer> extends Module {
   readonly #layers: readonly T[];
 
@@ -35,7 +45,18 @@ export class Sequential<T extends Layer = Layer> extends Module {
   }
 }
 
-/** A list of modules named 0, 1, 2, … for its owner to call. A plain array in a property does the same. */
+/**
+ * A list of modules named 0, 1, 2, … for its owner to call. A plain array in a property does the same.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * const layers = new nn.ModuleList([new nn.Linear(8, 8), new nn.Linear(8, 8)]);
+ * let x = rand([2, 8]);
+ * for (const layer of layers as Iterable<nn.Linear>) x = layer.forward(x);
+ * ```
+ */
 export class ModuleList<T extends Module = Module> extends Module {
   readonly #modules: T[];
 
@@ -62,7 +83,16 @@ export class ModuleList<T extends Module = Module> extends Module {
   }
 }
 
-/** Returns its input. */
+/**
+ * Returns its input.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.Identity().forward(rand([2])); // [2]
+ * ```
+ */
 export class Identity extends Module {
   override forward(x: Tensor): Tensor {
     return x;

@@ -17,7 +17,16 @@ export interface Conv2dOptions extends BuildOptions {
   readonly bias?: boolean;
 }
 
-/** Convolution of x [N, in, H, W] with weight [out, in / groups, kh, kw], zero padding. `groups` = in: depthwise. */
+/**
+ * Convolution of x [N, in, H, W] with weight [out, in / groups, kh, kw], zero padding. `groups` = in: depthwise.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.Conv2d(3, 16, 3, { stride: 2, padding: 1 }).forward(rand([1, 3, 8, 8])); // [1, 16, 4, 4]
+ * ```
+ */
 export class Conv2d extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter | null;

@@ -11,7 +11,16 @@ function checkRate(op: string, p: number): number {
   return p;
 }
 
-/** Zeroes elements with probability p in training and divides the rest by 1 − p. */
+/**
+ * Zeroes elements with probability p in training and divides the rest by 1 − p.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.Dropout(0.1).eval().forward(rand([2, 3])); // as it is
+ * ```
+ */
 export class Dropout extends Module {
   readonly #p: number;
 
@@ -29,7 +38,16 @@ export class Dropout extends Module {
   }
 }
 
-/** Zeroes whole maps of [N, C, H, W] with probability p in training and divides the rest by 1 − p. */
+/**
+ * Zeroes whole maps of [N, C, H, W] with probability p in training and divides the rest by 1 − p.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.Dropout2d(0.1).forward(rand([2, 16, 4, 4])); // about one map of ten is 0
+ * ```
+ */
 export class Dropout2d extends Module {
   readonly #p: number;
 
@@ -47,7 +65,16 @@ export class Dropout2d extends Module {
   }
 }
 
-/** Stochastic depth: in training, each sample of a residual branch is dropped with probability p, or else divided by 1 − p. */
+/**
+ * Stochastic depth: in training, each sample of a residual branch is dropped with probability p, or else divided by 1 − p.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.DropPath(0.2).forward(rand([8, 16])); // about one sample of five is 0
+ * ```
+ */
 export class DropPath extends Module {
   readonly #p: number;
 
@@ -71,7 +98,16 @@ export interface LayerScaleOptions extends BuildOptions {
   readonly format?: "nchw" | "nlc";
 }
 
-/** Multiplies every channel by a learned factor: `gamma` [1, C, 1, 1] for nchw, [C] for nlc. */
+/**
+ * Multiplies every channel by a learned factor: `gamma` [1, C, 1, 1] for nchw, [C] for nlc.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.LayerScale(16, { initValue: 1e-4, format: "nchw" }).forward(rand([1, 16, 4, 4])); // [1, 16, 4, 4]
+ * ```
+ */
 export class LayerScale extends Module {
   readonly gamma: Parameter;
 

@@ -9,7 +9,16 @@ export interface LinearOptions extends BuildOptions {
   readonly bias?: boolean;
 }
 
-/** y = x Wᵀ + b over the last dim: x [..., in], weight [out, in], bias [out] → [..., out]. */
+/**
+ * y = x Wᵀ + b over the last dim: x [..., in], weight [out, in], bias [out] → [..., out].
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.Linear(8, 4).forward(rand([2, 5, 8])); // [2, 5, 4]
+ * ```
+ */
 export class Linear extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter | null;

@@ -6,7 +6,8 @@ import { OpError } from "../../engine/errors.js";
 import { building } from "../../engine/graph.js";
 import { fromHost, Tensor } from "../../engine/tensor.js";
 import { compareState, fitTensor, joinPath, type LoadReport, type StateValue, showLoadReport, stateName } from "../state.js";
-import { isWithoutValues, Parameter, withoutValues } from "./parameter.js";
+import { tell } from "./listen.js";
+import { beginningOf, isWithoutValues, movedWithoutValues, Parameter } from "./parameter.js";
 
 /** Sees each call of a module; what it returns, unless undefined, replaces the output. */
 export type ForwardHook = (module: Module, inputs: readonly unknown[], output: unknown) => unknown;
@@ -25,6 +26,21 @@ const located = new WeakSet<Error>();
  * properties, in order of definition; private `#fields` stay out of the state dict.
  *
  * Calls of `forward` know their place: errors thrown inside end with the dotted path of the module, and graph nodes carry it.
+ *
+ * ```ts
+ * import { gelu, rand, type Tensor } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * class Gated extends nn.Module {
+ *   readonly projIn = new nn.Linear(8, 16); // `proj_in.weight` and `proj_in.bias` in the state dict
+ *
+ *   override forward(x: Tensor): Tensor {
+ *     const [a, b] = this.projIn.forward(x).split(8, { dim: -1 }); // [N, 8] each
+ *     return gelu(a).mul(b);
+ *   }
+ * }
+ * new Gated().forward(rand([2, 8])); // [2, 8]
+ * ```
  */
 export class Module {
   /** Whether dropout, drop path and batch statistics behave as in training. */
@@ -53,6 +69,7 @@ export class Module {
     try {
       let output = forward(...inputs);
       for (const hook of this.#hooks) output = hook(this, inputs, output) ?? output;
+      tell(this, "", () => output);
       return output;
     } catch (error) {
       if (error instanceof OpError && !located.has(error)) {
@@ -172,16 +189,22 @@ export class Module {
     for (const parameter of this.parameters()) parameter.grad = null;
   }
 
+  /** Gives the entries of a model built with `meta: true` their initial values, where no others were loaded. */
+  initialize(): this {
+    for (const tensor of this.stateDict().values()) {
+      const values = isWithoutValues(tensor) ? beginningOf(tensor) : null;
+      if (values !== null) replaceNode(tensor, fromHost(values, tensor.shape, tensor.dtype, tensor.device));
+    }
+    return this;
+  }
+
   /** Moves every parameter and buffer to another device, by way of the host. Gradients are forgotten. */
   async to(device: Device): Promise<this> {
     const entries = [...this.stateDict().values()].filter((tensor) => tensor.device !== device);
     const read = await Promise.all(entries.map((tensor) => (isWithoutValues(tensor) ? null : tensor.data())));
     entries.forEach((tensor, i) => {
       const values = read[i];
-      replaceNode(
-        tensor,
-        values === null ? withoutValues(tensor.shape, tensor.dtype, device) : fromHost(values, tensor.shape, tensor.dtype, device),
-      );
+      replaceNode(tensor, values === null ? movedWithoutValues(tensor, device) : fromHost(values, tensor.shape, tensor.dtype, device));
     });
     return this;
   }

@@ -14,7 +14,17 @@ export interface LayerNormOptions extends BuildOptions {
   readonly dataFormat?: "channels_last" | "channels_first";
 }
 
-/** (x − mean) / √(variance + eps) · weight + bias, with the biased variance. `normalizedShape`: the last dims, or the channels. */
+/**
+ * (x − mean) / √(variance + eps) · weight + bias, with the biased variance. `normalizedShape`: the last dims, or the channels.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.LayerNorm(16).forward(rand([2, 5, 16])); // [2, 5, 16]
+ * new nn.LayerNorm(16, { dataFormat: "channels_first" }).forward(rand([2, 16, 4, 4])); // [2, 16, 4, 4]
+ * ```
+ */
 export class LayerNorm extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter;
@@ -47,7 +57,16 @@ export class LayerNorm extends Module {
   }
 }
 
-/** Layer norm over the channels of NCHW, at every pixel by itself. */
+/**
+ * Layer norm over the channels of NCHW, at every pixel by itself.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.LayerNorm2d(16).forward(rand([2, 16, 4, 4])); // [2, 16, 4, 4]
+ * ```
+ */
 export class LayerNorm2d extends LayerNorm {
   constructor(channels: number, { eps = 1e-6, ...build }: Omit<LayerNormOptions, "dataFormat"> = {}) {
     super(channels, { eps, dataFormat: "channels_first", ...build });
@@ -63,6 +82,13 @@ export interface BatchNorm2dOptions extends BuildOptions {
 /**
  * Normalises every channel of [N, C, H, W]: with the batch's own statistics in training, which also move the running ones (an effect
  * of the call), with the running ones otherwise.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.BatchNorm2d(16).forward(rand([2, 16, 4, 4])); // [2, 16, 4, 4], and the running statistics move
+ * ```
  */
 export class BatchNorm2d extends Module {
   readonly weight: Parameter;

@@ -1,6 +1,7 @@
 /** How parameters come into being: their device, their initial values, or no values at all. */
 import { type Device, defaultDevice } from "../../engine/device.js";
 import { type DType, hostArray, type TypedArray } from "../../engine/dtype.js";
+import type { Node } from "../../engine/graph.js";
 import { defaultGenerator, type Generator } from "../../engine/random.js";
 import { numel, type Shape } from "../../engine/shape.js";
 import { fromHost, Tensor } from "../../engine/tensor.js";
@@ -23,6 +24,9 @@ export interface BuildOptions {
 
 let current: BuildOptions = {};
 
+/** How leaves without values would have begun. */
+const beginnings = new WeakMap<Node, () => TypedArray>();
+
 /** Builds modules with these options; those of an enclosing `buildWith` stay in force where none are given. */
 export function buildWith<T>(options: BuildOptions, make: () => T): T {
   const outer = current;
@@ -40,11 +44,27 @@ export const initInForce = (): BuildOptions["init"] => current.init;
 
 /** A tensor that parameters and buffers are made of, under the options in force. */
 export function initial(shape: Shape, init: Init, dtype: DType = current.dtype ?? "float32"): Tensor {
-  const device = current.device ?? defaultDevice();
-  if (current.meta === true) return withoutValues(shape, dtype, device);
-  const values = hostArray(dtype, numel(shape));
-  init(values, shape, current.generator ?? defaultGenerator);
-  return fromHost(values, shape, dtype, device);
+  const { device = defaultDevice(), generator = defaultGenerator, meta = false } = current;
+  const make = (): TypedArray => {
+    const values = hostArray(dtype, numel(shape));
+    init(values, shape, generator);
+    return values;
+  };
+  if (!meta) return fromHost(make(), shape, dtype, device);
+  const empty = withoutValues(shape, dtype, device);
+  beginnings.set(empty.node, make);
+  return empty;
+}
+
+/** The values that an entry of a model built without values would have begun with; null for other tensors. */
+export const beginningOf = (tensor: Tensor): TypedArray | null => beginnings.get(tensor.node)?.() ?? null;
+
+/** A leaf without values on another device. */
+export function movedWithoutValues(tensor: Tensor, device: Device): Tensor {
+  const moved = withoutValues(tensor.shape, tensor.dtype, device);
+  const make = beginnings.get(tensor.node);
+  if (make !== undefined) beginnings.set(moved.node, make);
+  return moved;
 }
 
 /** A tensor that the optimizer changes: a leaf that requires gradients. Modules find it among their properties. */

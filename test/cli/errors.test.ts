@@ -119,7 +119,7 @@ describe("checkpoints", () => {
     });
     const { readFileSync } = await import("node:fs");
     writeFileSync(join(folder, "cut.safetensors"), readFileSync(path).subarray(0, 100_000));
-    expect(await evaluate("cut.safetensors")).toMatch(/cut\.safetensors is not a whole safetensors file: .* cut off/);
+    expect(await evaluate("cut.safetensors")).toMatch(/cut\.safetensors: it is not a whole safetensors file: .* cut off/);
   });
 
   it("that are no safetensors, or of something else", async () => {

@@ -49,7 +49,8 @@ describe("the registry", () => {
     expect(backbone.numParameters).toBe(21_897_408);
     expect(createModel("hornet_tiny_7x7", { featuresOnly: true, meta: true }).numParameters).toBe(21_897_408);
     expect(() => createBackbone("det_backbone_huge")).toThrow("no backbone is named det_backbone_huge; there are det_backbone_tiny_7x7,");
-    expect(() => createModel("glnet_4g", { featuresOnly: true })).toThrow("has no form with features only");
+    const maps = createModel("glnet_4g", { featuresOnly: true, meta: true }).forward(zeros([1, 3, 64, 96]));
+    expect(maps.map(({ shape }) => shape)).toEqual([64, 128, 256, 512].map((channels, i) => [1, channels, 16 >> i, 24 >> i]));
   });
 
   it("loads classification weights into a backbone, and says what is left", () => {
@@ -237,7 +238,7 @@ describe("token labels", () => {
 
 describe("summary", () => {
   it("prints torchinfo's columns, and adds up", () => {
-    const model = createModel("hornet_micro_gf", { meta: true });
+    const model = createModel("hornet_micro_gf", { meta: true }) as models.HorNet;
     model.train();
     const found = summary(model, [1, 1, 32, 32], { depth: 2 });
     expect(found.rows.reduce((sum, row) => sum + row.params, 0)).toBe(model.numParameters);
@@ -248,6 +249,19 @@ describe("summary", () => {
     const lines = String(found).split("\n");
     expect(lines[1]).toMatch(/^Layer \(type \(name\):depth-idx\) +Output Shape +Param # +Mult-Adds$/);
     expect(String(found)).toMatch(/│ {4}├─Conv2d \(0\.0\): 2-1 +\[1, 16, 8, 8\] +272 +16,384/);
+    // The deepest rows stand for what is inside them.
+    const block = found.rows.find(({ path }) => path === "stages.0.0");
+    expect(block?.params).toBe(32); // its two scales alone
+    expect(block?.totalParams).toBe(model.getSubmodule("stages.0.0").numParameters);
+    expect(String(found)).toMatch(/HorNetBlock \(0\.0\): 2-9 .* 4,384 +263,680\n/);
+    expect([block?.totalParams, block?.totalMacs]).toEqual([4384, 263_680]);
+    expect(found.rows[0]).toMatchObject({ totalParams: model.numParameters, totalMacs: found.macs, trainable: true });
+    model.norm.weight.requiresGrad_(false);
+    const columns = ["inputShape", "kernelShape", "paramShare", "trainable"] as const;
+    const others = String(summary(model, [1, 1, 32, 32], { depth: 2, columns }));
+    expect(others).toMatch(/ +Input Shape +Kernel Shape +Param % +Trainable\n/);
+    expect(others).toMatch(/Conv2d \(0\.0\): 2-1 +\[1, 1, 32, 32\] +\[4, 4\] +0\.\d\d% +True\n/);
+    expect(others).toMatch(/LayerNorm \(norm\): 1-9 .* Partial\n/);
     expect(String(found)).toContain(`Total params: ${model.numParameters.toLocaleString("en-US")}`);
   });
 });

@@ -308,8 +308,10 @@ describe("readWeights", () => {
 
   it("names file and reason", () => {
     expect(() => readWeights(path("hostile_system.pth"))).toThrow(/hostile_system\.pth: the pickle names posix\.system/);
-    expect(() => readWeights(path("broken_empty.pth"))).toThrow(/broken_empty\.pth is empty/);
-    expect(() => readWeights(path("bad_short_data.safetensors"))).toThrow(/bad_short_data\.safetensors is not a whole safetensors file/);
+    expect(() => readWeights(path("broken_empty.pth"))).toThrow(/broken_empty\.pth: the file is empty/);
+    expect(() => readWeights(path("bad_short_data.safetensors"))).toThrow(
+      /bad_short_data\.safetensors: it is not a whole safetensors file/,
+    );
     expect(() => readWeights(path("none.pth"))).toThrow(/cannot read .*none\.pth: ENOENT/);
   });
 
