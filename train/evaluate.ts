@@ -7,6 +7,7 @@ import type { Tensor } from "../engine/tensor.js";
 import type { Classifier } from "../models/registry.js";
 import type { DataLoader } from "./data/loader.js";
 import { topkCorrect } from "./metrics.js";
+import { turn } from "./turn.js";
 
 export interface EvalResult {
   /** Percent. */
@@ -66,6 +67,7 @@ export function evaluation(model: Classifier): Evaluation {
       let [top1, top5, loss, samples, batch] = [0, 0, 0, 0, 0];
       const result = (): EvalResult => ({ top1: (100 * top1) / samples, top5: (100 * top5) / samples, loss: loss / samples });
       for await (const { images, labels, indices, size } of loader.epoch()) {
+        await turn();
         signal?.throwIfAborted();
         const measured = await measure(images, labels);
         const [correct, sum, predicted, probability] = await Promise.all([

@@ -6,6 +6,7 @@ import { Average } from "./metrics.js";
 import type { Optimizer } from "./optim/optimizer.js";
 import type { Schedule } from "./schedule.js";
 import type { StepOutcome, TrainingStep } from "./step.js";
+import { turn } from "./turn.js";
 
 /** What an epoch has measured so far; goes on in a resumed run. */
 export class EpochMeasures {
@@ -126,6 +127,7 @@ export async function trainEpoch(step: TrainingStep, loader: DataLoader, options
       };
       start = now;
       await onStep?.(progress);
+      await turn();
     }
     await waiting;
     return { measures, batch: signal?.aborted && batch < loader.length ? batch : loader.length };
