@@ -22,6 +22,8 @@ export interface BackendTestOptions {
   readonly name: string;
   readonly create: () => Backend | Promise<Backend>;
   readonly skip: readonly Skip[];
+  /** Which cases to run; all by default. */
+  readonly select?: (name: string) => boolean;
 }
 
 /** What is used of a test runner; vitest's exports fit. */
@@ -74,13 +76,13 @@ export function runBackendTests({ name, create, skip }: BackendTestOptions, { de
 
 /** Runs the suite without a test runner; `onResult` hears of each case as it ends. */
 export async function checkBackend(
-  { create, skip }: BackendTestOptions,
+  { create, skip, select = () => true }: BackendTestOptions,
   onResult: (result: CaseResult) => void = () => {},
 ): Promise<readonly CaseResult[]> {
   checkSkips(skip);
   const shared = await create();
   const results: CaseResult[] = [];
-  for (const test of allCases) {
+  for (const test of allCases.filter(({ name }) => select(name))) {
     const result = await outcomeOf(test, skip, () => (finalCases.includes(test) ? create() : shared));
     results.push(result);
     onResult(result);

@@ -4,6 +4,7 @@ import { dirname, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { UsageError } from "../conformance/folder.js";
 import type { Task } from "../conformance/tasks.js";
+import { regex } from "./commands/flags.js";
 
 interface Flags {
   readonly cases: string;
@@ -13,14 +14,6 @@ interface Flags {
   readonly fuse: boolean;
   readonly interpret: boolean;
   readonly timeout?: number;
-}
-
-function regex(text: string): RegExp {
-  try {
-    return new RegExp(text);
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message);
-  }
 }
 
 function truth(text: string): boolean {

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /** The command `crabro`. */
 import { main } from "./commands/program.js";
-import { runAgainFor } from "./software.js";
+import { environmentIn, runAgain } from "./software.js";
 
 const argv = process.argv.slice(2);
-process.exitCode = (await runAgainFor(argv)) ?? (await main(argv));
+const env = environmentIn(argv);
+process.exitCode = await (env === null ? main(argv) : runAgain(env));

@@ -12,12 +12,15 @@ export function environmentFor(device: string): NodeJS.ProcessEnv | null {
   return isThere ? null : { ...process.env, ...environment };
 }
 
-/** Runs this very process once more in the environment that its arguments call for, and returns its exit status; null where none is called for. */
-export async function runAgainFor(argv: readonly string[]): Promise<number | null> {
+/** The environment that the devices named in these arguments take; null where the present one will do. */
+export function environmentIn(argv: readonly string[]): NodeJS.ProcessEnv | null {
   const isNamed = argv.some((argument) => argument === softwareName || argument.endsWith(`=${softwareName}`));
-  const env = isNamed ? environmentFor(softwareName) : null;
-  if (env === null) return null;
-  const child = spawn(process.execPath, [...process.execArgv, process.argv[1], ...argv], { env, stdio: "inherit" });
+  return isNamed ? environmentFor(softwareName) : null;
+}
+
+/** Runs this very process once more in an environment, and returns its exit status. */
+export function runAgain(env: NodeJS.ProcessEnv): Promise<number> {
+  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], { env, stdio: "inherit" });
   // The terminal interrupts both; the child's own end decides.
   const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
   process.on("SIGINT", () => {}).on("SIGTERM", forward);

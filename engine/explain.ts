@@ -1,10 +1,8 @@
-/** `explain(t)` and `profile(fn)`: what a graph becomes, and what its kernels cost, as data with a `toString()`. */
+/** `explain(t)`: what a graph becomes, as data with a `toString()`. */
 import { sourceText } from "../backends/backend.js";
-import { type Device, defaultDevice } from "./device.js";
 import { dtypeBytes } from "./dtype.js";
 import { OpError } from "./errors.js";
 import { printKernel } from "./kernel/print.js";
-import type { KernelTime } from "./runtime/execute.js";
 import { type PlanBoundary, temporaryBytes } from "./schedule/plan.js";
 import { schedule } from "./schedule/schedule.js";
 import { walk } from "./schedule/walk.js";
@@ -41,7 +39,8 @@ export interface Explanation {
   toString(): string;
 }
 
-const amount = (n: number, unit: string): string => {
+/** A number with a prefix of its unit, to three digits. */
+export const amount = (n: number, unit: string): string => {
   const step = n >= 1e9 ? ([1e9, "G"] as const) : n >= 1e6 ? ([1e6, "M"] as const) : n >= 1e3 ? ([1e3, "k"] as const) : ([1, ""] as const);
   return `${(n / step[0]).toPrecision(3)} ${step[1]}${unit}`;
 };
@@ -107,64 +106,6 @@ export async function explain(
         ),
         ...plan.boundaries.map((b) => `not fused  ${b.from} → ${b.to}: ${b.reason}`),
         `memory  ${amount(memory.temporaryBytes, "B")} in ${memory.buffers} pooled buffers (unshared ${amount(memory.unsharedBytes, "B")}), outputs ${amount(outputBytes, "B")}`,
-      ].join("\n"),
-  };
-}
-
-export interface KernelProfile {
-  readonly name: string;
-  readonly ops: readonly string[];
-  readonly modules: readonly string[];
-  readonly launches: number;
-  readonly milliseconds: number;
-  readonly flops: number;
-  readonly bytes: number;
-}
-
-export interface Profile<T> {
-  readonly result: T;
-  /** Time of all kernels together. */
-  readonly milliseconds: number;
-  /** By name, the slowest first. */
-  readonly kernels: readonly KernelProfile[];
-  toString(): string;
-}
-
-/** Runs `fn` (which must read what it wants computed) and times every kernel that runs on the device meanwhile. */
-export async function profile<T>(fn: () => T | Promise<T>, options: { readonly device?: Device } = {}): Promise<Profile<T>> {
-  const device = options.device ?? defaultDevice();
-  if (device.executor.onKernel !== null) throw new OpError("profile", "a profile is running on this device already; wait for it to end");
-  const byName = new Map<string, KernelTime & { launches: number }>();
-  device.executor.onKernel = (time) => {
-    const known = byName.get(time.name);
-    byName.set(time.name, {
-      ...time,
-      launches: (known?.launches ?? 0) + 1,
-      milliseconds: (known?.milliseconds ?? 0) + time.milliseconds,
-      flops: (known?.flops ?? 0) + time.flops,
-      bytes: (known?.bytes ?? 0) + time.bytes,
-    });
-  };
-  let result: T;
-  try {
-    result = await fn();
-    await device.executor.timed();
-  } finally {
-    device.executor.onKernel = null;
-  }
-  const kernels = [...byName.values()].sort((a, b) => b.milliseconds - a.milliseconds);
-  const milliseconds = kernels.reduce((n, k) => n + k.milliseconds, 0);
-  return {
-    result,
-    milliseconds,
-    kernels,
-    toString: () =>
-      [
-        `${milliseconds.toFixed(2)} ms in ${kernels.reduce((n, k) => n + k.launches, 0)} launches`,
-        ...kernels.map((k) => {
-          const rate = k.milliseconds > 0 ? k.milliseconds / 1e3 : Number.POSITIVE_INFINITY;
-          return `${k.milliseconds.toFixed(3).padStart(10)} ms ${String(k.launches).padStart(5)}×  ${amount(k.flops / rate, "FLOP/s").padStart(13)}  ${amount(k.bytes / rate, "B/s").padStart(10)}  ${k.name}`;
-        }),
       ].join("\n"),
   };
 }

@@ -3,11 +3,16 @@ import { Command } from "commander";
 import { backendNames, type Device, device, matmul, tensor } from "../../index.js";
 
 export function devicesCommand(): Command {
-  return new Command("devices").description("list the devices, each with a small check").action(async () => {
-    for (const name of backendNames()) {
-      if (name !== "auto") process.stdout.write(`${name.padEnd(10)} ${await check(name)}\n`);
-    }
-  });
+  return new Command("devices")
+    .description("list the devices, each with a small check")
+    .argument("[devices...]", "which (default: all)")
+    .action(async (named: string[]) => {
+      for (const name of named.length > 0 ? named : backendNames().filter((each) => each !== "auto")) {
+        // A software adapter takes a process of its own, and is only for those who name it.
+        const isLeftOut = named.length === 0 && name.includes(":");
+        process.stdout.write(`${name.padEnd(16)} ${isLeftOut ? `by name only: crabro devices ${name}` : await check(name)}\n`);
+      }
+    });
 }
 
 /** Opens the device and multiplies two small matrices on it. */

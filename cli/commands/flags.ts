@@ -39,3 +39,12 @@ export function fraction(text: string): number {
   if (!(value >= 0 && value < 1)) throw new InvalidArgumentError("expected a number from 0 to below 1.");
   return value;
 }
+
+/** A regular expression. */
+export function regex(text: string): RegExp {
+  try {
+    return new RegExp(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}

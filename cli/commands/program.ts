@@ -7,11 +7,13 @@ import { version } from "../version.js";
 import { convertCommand } from "./convert.js";
 import { dataCommand } from "./data.js";
 import { devicesCommand } from "./devices.js";
+import { doctorCommand } from "./doctor.js";
 import { evalCommand } from "./eval.js";
 import { explainCommand } from "./explain.js";
 import { hyphenated } from "./flags.js";
 import { modelsCommand, summaryCommand } from "./models.js";
 import { predictCommand } from "./predict.js";
+import { profileCommand } from "./profile.js";
 import { trainCommand } from "./train.js";
 import { visualizeCommand } from "./visualize.js";
 
@@ -27,6 +29,10 @@ function message(error: unknown): string | null {
 /** Runs the command; returns its exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
   const program = new Command("crabro").description("A tensor engine with autograd, and the networks it trains.").version(version());
+  let status = 0;
+  const doctor = doctorCommand((found) => {
+    status = found;
+  });
   const commands = [
     trainCommand(),
     evalCommand(),
@@ -37,7 +43,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     visualizeCommand(),
     modelsCommand(),
     summaryCommand(),
+    profileCommand(),
     devicesCommand(),
+    doctor,
   ];
   for (const command of commands) program.addCommand(command);
   // Errors are printed below, once, for all of them alike.
@@ -45,7 +53,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     if (argv.length === 0) program.help();
     await program.parseAsync(hyphenated(argv), { from: "user" });
-    return 0;
+    return status;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     if (error instanceof Interrupted) {

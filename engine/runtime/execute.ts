@@ -21,8 +21,10 @@ export interface Binding {
 export interface KernelTime {
   readonly name: string;
   readonly milliseconds: number;
-  /** Milliseconds after the start of its plan's first kernel. */
+  /** Milliseconds after the start of its run's first kernel. */
   readonly start: number;
+  /** When its run was queued, by the host's clock. */
+  readonly posted: number;
   readonly flops: number;
   readonly bytes: number;
   readonly ops: readonly string[];
@@ -229,12 +231,13 @@ export class Executor {
       return;
     }
     const infos = steps.slice(from, to).flatMap((step) => (step.kind === "kernel" ? [{ name: step.kernel.name, ...step.info }] : []));
+    const posted = performance.now();
     const told = new Promise<void>((resolve) => {
       this.backend.run(launches, (times: readonly LaunchTime[]) => {
         let end = 0;
         times.forEach(({ milliseconds, start = end }, i) => {
           end = start + milliseconds;
-          report({ ...infos[i], milliseconds, start });
+          report({ ...infos[i], milliseconds, start, posted });
         });
         resolve();
       });
