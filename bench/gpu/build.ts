@@ -13,6 +13,7 @@ export const bundleGpu = (outfile = resolve(root, "dist/gpu.js")) =>
     format: "esm",
     target: "node20",
     logLevel: "warning",
+    external: ["gpu.js"],
     // For packages that are CommonJS.
     banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
   });

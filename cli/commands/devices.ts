@@ -9,7 +9,7 @@ export function devicesCommand(): Command {
     .action(async (named: string[]) => {
       for (const name of named.length > 0 ? named : backendNames().filter((each) => each !== "auto")) {
         // A software adapter takes a process of its own, and is only for those who name it.
-        const isLeftOut = named.length === 0 && name.includes(":");
+        const isLeftOut = named.length === 0 && name.endsWith(":software");
         process.stdout.write(`${name.padEnd(16)} ${isLeftOut ? `by name only: crabro devices ${name}` : await check(name)}\n`);
       }
     });

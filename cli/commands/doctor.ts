@@ -41,7 +41,7 @@ export function doctorCommand(setStatus: (status: number) => void): Command {
     });
 }
 
-/** Software adapters are for those who name them. */
+/** Software adapters, and the modes of a backend, are for those who name them. */
 const namesToCheck = (): string[] => backendNames().filter((name) => name !== "auto" && !name.includes(":"));
 
 interface Diagnosis {
@@ -91,7 +91,7 @@ const trainingCheck = "three steps of training agree with cpu";
 async function checkTraining(on: Device): Promise<CaseResult> {
   const name = trainingCheck;
   const block = (order: number) => ({ order, s: 1 / 3, dwconv: "7x7" }) as const;
-  const build = (): HorNet => new HorNet({ inChans: 1, numClasses: 10, depths: [1, 1, 1, 1], baseDim: 8, gnconv: [2, 3, 3, 3].map(block) });
+  const build = (): HorNet => new HorNet({ inChans: 1, numClasses: 10, depths: [1, 1, 0, 0], baseDim: 8, gnconv: [2, 3, 3, 3].map(block) });
   const losses = async (where: Device): Promise<number[]> =>
     (await training(where, { steps: 3, warmupSteps: 2, batchSize: 2, build })).map(({ loss }) => loss);
   try {
@@ -108,7 +108,8 @@ async function checkTraining(on: Device): Promise<CaseResult> {
 function show({ device: name, verdict, description, passed, failures, declined, seconds }: Diagnosis): string {
   const line = (text: string): string => text.replaceAll("\n", " ").slice(0, 200);
   if (passed + failures.length === 0) return `${name.padEnd(16)} ${verdict}  ${description}`;
-  const what = verdict === "PASS" ? `${passed} checks` : `${failures.length} of ${passed + failures.length} checks failed`;
+  const what =
+    verdict === "PASS" ? `${passed} check${passed === 1 ? "" : "s"}` : `${failures.length} of ${passed + failures.length} checks failed`;
   const notes = declined.length > 0 ? `, ${declined.length} not offered` : "";
   return [
     `${name.padEnd(16)} ${verdict}  ${what}${notes}  ${seconds.toFixed(1)} s  ${description}`,
