@@ -36,6 +36,7 @@ export function applyAffine(picture: Picture, [a, b, c, d, e, f]: Affine, interp
   const out = new Uint8ClampedArray(data.length);
   const weights = interpolation === "bicubic" ? cubicWeights : linearWeights;
   const [first, last] = interpolation === "bicubic" ? [0, 3] : [1, 2];
+  const isColour = channels === 3;
   const wx = new Float64Array(4);
   const wy = new Float64Array(4);
   for (let y = 0; y < height; y++) {
@@ -51,23 +52,32 @@ export function applyAffine(picture: Picture, [a, b, c, d, e, f]: Affine, interp
       const row = Math.floor(v - 0.5);
       weights(u - 0.5 - column, wx);
       weights(v - 0.5 - row, wy);
+      const w0 = wx[0];
+      const w1 = wx[1];
+      const w2 = wx[2];
+      const w3 = wx[3];
+      const x0 = clamp(column - 1, width - 1) * channels;
+      const x1 = clamp(column, width - 1) * channels;
+      const x2 = clamp(column + 1, width - 1) * channels;
+      const x3 = clamp(column + 2, width - 1) * channels;
       let s0 = 0;
       let s1 = 0;
       let s2 = 0;
       for (let j = first; j <= last; j++) {
-        const line = clamp(row - 1 + j, height - 1) * width;
-        for (let i = first; i <= last; i++) {
-          const weight = wy[j] * wx[i];
-          const at = (line + clamp(column - 1 + i, width - 1)) * channels;
-          s0 += weight * data[at];
-          if (channels === 3) {
-            s1 += weight * data[at + 1];
-            s2 += weight * data[at + 2];
-          }
+        const line = clamp(row - 1 + j, height - 1) * width * channels;
+        const down = wy[j];
+        const p0 = line + x0;
+        const p1 = line + x1;
+        const p2 = line + x2;
+        const p3 = line + x3;
+        s0 += down * (w0 * data[p0] + w1 * data[p1] + w2 * data[p2] + w3 * data[p3]);
+        if (isColour) {
+          s1 += down * (w0 * data[p0 + 1] + w1 * data[p1 + 1] + w2 * data[p2 + 1] + w3 * data[p3 + 1]);
+          s2 += down * (w0 * data[p0 + 2] + w1 * data[p1 + 2] + w2 * data[p2 + 2] + w3 * data[p3 + 2]);
         }
       }
       out[to] = s0;
-      if (channels === 3) {
+      if (isColour) {
         out[to + 1] = s1;
         out[to + 2] = s2;
       }
