@@ -78,29 +78,34 @@ describe("a plain loop over a network with every layer kind of HorNet", () => {
     tensor([step % 4, (step + 1) % 4], { dtype: "int32", device: d }),
   ];
 
-  it("holds the same buffers after step 10 and after step 500, and hits the plan cache from the third step on", async () => {
-    const model = build().train();
-    const parameters = [...model.parameters()];
-    const optimizer = new AdamW(parameters, { lr: 1e-3 });
-    let early = memory(d);
-    let cached = d.planCache();
-    for (let step = 1; step <= 500; step++) {
-      const [x, y] = batch(step);
-      const loss = crossEntropy(model.forward(x), y);
-      optimizer.zeroGrad();
-      loss.backward();
-      clipGradNorm(parameters, 5);
-      optimizer.step();
-      await loss.item();
-      if (step === 2) cached = d.planCache();
-      if (step === 10) early = memory(d);
-    }
-    const late = memory(d);
-    expect([late.liveBuffers, late.liveBytes]).toEqual([early.liveBuffers, early.liveBytes]);
-    expect(late.pooledBytes).toBe(early.pooledBytes);
-    expect(d.planCache().misses).toBe(cached.misses);
-    expect(d.planCache().hits).toBe(cached.hits + 498);
-  }, 240_000);
+  it.each(["cpu", "wasm"])(
+    "holds the same buffers after step 10 and after step 500, and hits the plan cache from the third step on: %s",
+    async (name) => {
+      d = await device(name, { verify: true });
+      const model = build().train();
+      const parameters = [...model.parameters()];
+      const optimizer = new AdamW(parameters, { lr: 1e-3 });
+      let early = memory(d);
+      let cached = d.planCache();
+      for (let step = 1; step <= 500; step++) {
+        const [x, y] = batch(step);
+        const loss = crossEntropy(model.forward(x), y);
+        optimizer.zeroGrad();
+        loss.backward();
+        clipGradNorm(parameters, 5);
+        optimizer.step();
+        await loss.item();
+        if (step === 2) cached = d.planCache();
+        if (step === 10) early = memory(d);
+      }
+      const late = memory(d);
+      expect([late.liveBuffers, late.liveBytes]).toEqual([early.liveBuffers, early.liveBytes]);
+      expect(late.pooledBytes).toBe(early.pooledBytes);
+      expect(d.planCache().misses).toBe(cached.misses);
+      expect(d.planCache().hits).toBe(cached.hits + 498);
+    },
+    240_000,
+  );
 
   it("gives the same losses whether a metric is read after the step, before backward, or never, and compiled", async () => {
     type Reading = "after" | "before" | "never";
