@@ -38,7 +38,7 @@ export interface ClampedNest {
 const maxDepth = 32;
 
 /** Conditions without which `e` is the identity of the combine. A sum takes 0 · NaN for 0 here, as every direct convolution does. */
-function required(e: Expr, combine: Combine, depth = 0): ReadonlySet<Expr> {
+export function required(e: Expr, combine: Combine, depth = 0): ReadonlySet<Expr> {
   if (depth > maxDepth) return new Set();
   if (e.op === "load") return new Set(combine === "add" && e.guard !== null ? conjuncts(e.guard) : []);
   if (e.op !== "call") return new Set();

@@ -4,11 +4,14 @@ import { BackendError } from "../../engine/errors.js";
 import type { Kernel, Template } from "../../engine/kernel/ir.js";
 import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime } from "../backend.js";
 import { type AdapterOptions, type Opened, openDevice, reasonOf, usage } from "./adapter.js";
-import { emitLoops, maxPoints } from "./emit.js";
+import { emitLoops } from "./emit.js";
+import { emitLines, sharedBytes } from "./lines.js";
 import { type Pipeline, Pipelines } from "./pipelines.js";
 import { type Cost, Queue, type QueueOptions, type Work } from "./queue.js";
 import { inScopes } from "./scopes.js";
+import { type Constants, maxPoints } from "./shader.js";
 import { Staging } from "./staging.js";
+import { hardwareMachine, type Machine, softwareMachine } from "./tile.js";
 import { runTimed } from "./timing.js";
 
 export interface WebgpuOptions extends AdapterOptions {
@@ -16,6 +19,8 @@ export interface WebgpuOptions extends AdapterOptions {
   readonly maxBytes?: number;
   /** How much is queued before the host waits, and how long one submit may take. */
   readonly queue?: QueueOptions;
+  /** Which kind of adapter kernels are written for. By default the kind that this one is. */
+  readonly kernels?: "software" | "hardware";
 }
 
 interface WebgpuBuffer extends BufferHandle {
@@ -28,6 +33,8 @@ interface WebgpuExecutable extends Executable {
   readonly pipeline: Pipeline | null;
   readonly groups: readonly [number, number];
   readonly cost: Cost;
+  /** Bound after the launch's buffers. */
+  readonly constants: GPUBuffer | null;
 }
 
 const name = "webgpu";
@@ -44,10 +51,13 @@ class WebgpuBackend implements Backend {
   readonly name = name;
   readonly limits: BackendLimits;
   private readonly device: GPUDevice;
+  private readonly machine: Machine;
   private readonly pipelines: Pipelines;
   private readonly staging: Staging;
   private readonly queue: Queue;
   private readonly live = new Set<WebgpuBuffer>();
+  /** What shaders read besides a kernel's buffers, by key. */
+  private readonly constants = new Map<string, GPUBuffer>();
   private readonly bindGroups = new WeakMap<Pipeline, Map<string, GPUBindGroup>>();
   /** Verdicts on what was submitted, not all of them in yet. */
   private checks: Promise<void>[] = [];
@@ -72,6 +82,7 @@ class WebgpuBackend implements Backend {
       maxOutputs: limits.maxStorageBuffersPerShaderStage,
       maxBufferBytes: Math.floor(Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize) / 4) * 4,
     };
+    this.machine = (options.kernels ?? (opened.isSoftware ? "software" : "hardware")) === "software" ? softwareMachine : hardwareMachine;
     this.pipelines = new Pipelines(device);
     this.staging = new Staging(device);
     this.queue = new Queue(device, options.queue);
@@ -161,14 +172,21 @@ class WebgpuBackend implements Backend {
     }
   }
 
-  acceptsTemplate(template: Template): string {
-    return `${template.name} has no shader yet`;
+  acceptsTemplate(template: Template, dtype: DType): true | string {
+    if (!this.limits.dtypes.includes(dtype)) return `WGSL has no ${dtype}`;
+    const most = this.device.limits.maxComputeWorkgroupStorageSize;
+    const bytes = sharedBytes(template);
+    return bytes <= most ? true : `a line takes ${bytes} bytes of a workgroup's memory; ${most} are allowed`;
   }
 
   accepts(kernel: Kernel): true | string {
     const { maxBuffersPerKernel, maxBufferBytes, elementBytes, dtypes } = this.limits;
-    if (kernel.kind === "template") return this.acceptsTemplate(kernel.template);
-    if (kernel.buffers.length > maxBuffersPerKernel) return `${kernel.buffers.length} buffers; ${maxBuffersPerKernel} are allowed`;
+    if (kernel.kind === "template") {
+      const accepted = this.acceptsTemplate(kernel.template, kernel.input.dtype);
+      if (accepted !== true) return accepted;
+    }
+    const more = kernel.kind === "template" && sharedBytes(kernel.template) > 0 ? 1 : 0;
+    if (kernel.buffers.length + more > maxBuffersPerKernel) return `${kernel.buffers.length} buffers; ${maxBuffersPerKernel} are allowed`;
     for (const { dtype, length } of kernel.buffers) {
       if (!dtypes.includes(dtype)) return `WGSL has no ${dtype}`;
       const bytes = length * elementBytes[dtype];
@@ -178,28 +196,41 @@ class WebgpuBackend implements Backend {
     return points <= maxPoints ? true : `${points} points; ${maxPoints} are allowed`;
   }
 
-  async compile(kernel: Kernel): Promise<Executable> {
+  async compile(kernel: Kernel): Promise<WebgpuExecutable> {
     this.check();
     const accepted = this.accepts(kernel);
-    if (accepted !== true || kernel.kind !== "loops") throw new BackendError(name, `${kernel.name}: ${accepted}`);
-    const program = emitLoops(kernel);
-    if (program === null) return executable(kernel, "// an axis is empty: nothing to do\n", null, [0, 0]);
-    const pipeline = await this.pipelines.get(kernel, program.source).catch(async (error: unknown) => {
+    if (accepted !== true) throw new BackendError(name, `${kernel.name}: ${accepted}`);
+    const program = kernel.kind === "loops" ? emitLoops(kernel, this.machine) : emitLines(kernel, this.machine);
+    const cost = { milliseconds: null };
+    if (program === null)
+      return { kernel, source: "// an axis is empty: nothing to do\n", pipeline: null, groups: [0, 0], cost, constants: null };
+    const { source, groups, constants } = program;
+    const pipeline = await this.pipelines.get(kernel, source, constants !== null).catch(async (error: unknown) => {
       await Promise.race([this.device.lost, new Promise((later) => setTimeout(later, 0))]);
       this.check();
       throw error;
     });
-    return executable(kernel, program.source, pipeline, program.groups);
+    return { kernel, source, pipeline, groups, cost, constants: constants && this.constantBuffer(constants) };
+  }
+
+  private constantBuffer({ key, values }: Constants): GPUBuffer {
+    let buffer = this.constants.get(key);
+    if (buffer === undefined) {
+      buffer = this.device.createBuffer({ size: values.byteLength, usage: usage.storage | usage.copyTarget });
+      this.device.queue.writeBuffer(buffer, 0, values);
+      this.constants.set(key, buffer);
+    }
+    return buffer;
   }
 
   run(launches: readonly Launch[], times?: (times: readonly LaunchTime[]) => void): void {
     this.check();
     const prepared: (Work & { name: string })[] = [];
     for (const { executable, buffers } of launches) {
-      const { kernel, pipeline, groups, cost } = executable as WebgpuExecutable;
+      const { kernel, pipeline, groups, cost, constants } = executable as WebgpuExecutable;
       try {
         const own = buffers.map((buffer) => this.own(buffer));
-        const bindGroup = pipeline && this.bindGroup(pipeline, own);
+        const bindGroup = pipeline && this.bindGroup(pipeline, own, constants);
         const encode = (pass: GPUComputePassEncoder): void => {
           if (pipeline === null) return;
           pass.setPipeline(pipeline.pipeline);
@@ -225,6 +256,8 @@ class WebgpuBackend implements Backend {
     this.destroyed = true;
     for (const { buffer } of this.live) buffer.destroy();
     this.live.clear();
+    for (const buffer of this.constants.values()) buffer.destroy();
+    this.constants.clear();
     this.staging.destroy();
     this.pipelines.clear();
     this.bytes = 0;
@@ -262,7 +295,7 @@ class WebgpuBackend implements Backend {
     return own;
   }
 
-  private bindGroup(pipeline: Pipeline, buffers: readonly WebgpuBuffer[]): GPUBindGroup {
+  private bindGroup(pipeline: Pipeline, buffers: readonly WebgpuBuffer[], constants: GPUBuffer | null): GPUBindGroup {
     let groups = this.bindGroups.get(pipeline);
     if (groups === undefined) {
       groups = new Map();
@@ -273,7 +306,10 @@ class WebgpuBackend implements Backend {
     if (group === undefined) {
       group = this.device.createBindGroup({
         layout: pipeline.layout,
-        entries: buffers.map(({ buffer }, binding) => ({ binding, resource: { buffer } })),
+        entries: [...buffers.map(({ buffer }) => buffer), ...(constants ? [constants] : [])].map((buffer, binding) => ({
+          binding,
+          resource: { buffer },
+        })),
       });
       if (groups.size >= maxBindGroups) groups.delete(groups.keys().next().value as string);
       groups.set(key, group);
@@ -281,14 +317,6 @@ class WebgpuBackend implements Backend {
     return group;
   }
 }
-
-const executable = (kernel: Kernel, source: string, pipeline: Pipeline | null, groups: readonly [number, number]): WebgpuExecutable => ({
-  kernel,
-  source,
-  pipeline,
-  groups,
-  cost: { milliseconds: null },
-});
 
 /** The queue takes no shared memory. */
 const unshared = (data: TypedArray): Uint8Array<ArrayBuffer> | Float32Array<ArrayBuffer> =>

@@ -123,6 +123,9 @@ fn threefry(key0: i32, key1: i32, counter0: i32, counter1: i32) -> i32 {
   }
   return bitcast<i32>(x);
 }`),
+  /** A product of complex numbers. */
+  rotated: helper(`
+fn rotated(a: vec2f, w: vec2f) -> vec2f { return vec2f(a.x * w.x - a.y * w.y, a.x * w.y + a.y * w.x); }`),
   /** x · 2^n for |n| ≤ 252, in two steps as 2^n itself may not be a float. */
   scaled: helper(`
 fn scaled(x: f32, n: i32) -> f32 {
@@ -132,15 +135,14 @@ fn scaled(x: f32, n: i32) -> f32 {
   /** e^r − 1 for |r| ≤ 0.35. */
   expm1Near: helper(`
 fn expm1Near(r: f32) -> f32 { return ${expPoly} * (r * r) + r; }`),
+  /** Without branches, as neighbours seldom take the same. */
   expOf: helper(
     `
 fn expOf(x: f32) -> f32 {
-  if (isNaN(x)) { return x; }
-  if (x > 88.72284f) { return infinity(); }
-  if (x < -104.0f) { return 0.0f; }
-  let n = round(x * 1.44269504088896341f);
+  let n = round(clamp(x, -104.0f, 89.0f) * 1.44269504088896341f);
   let r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
-  return scaled(1.0f + expm1Near(r), i32(n));
+  let y = scaled(1.0f + expm1Near(r), i32(n));
+  return select(select(select(y, 0.0f, x < -104.0f), infinity(), x > 88.72284f), x, isNaN(x));
 }`,
     "isNaN",
     "special",
@@ -407,14 +409,11 @@ fn tanhOf(x: f32) -> f32 {
     `
 fn erfOf(x: f32) -> f32 {
   let t = abs(x);
-  if (t < 0.93f) {
-    let z = x * x;
-    return ${horner("z", "8.292817801702768e-5f", "-8.124891319312155e-4f", "5.199517589062452e-3f", "-2.6858817785978317e-2f", "1.1283686012029648e-1f", "-3.7612631916999817e-1f", "1.28379167e-1f")} * x + x;
-  }
-  if (isNaN(x)) { return x; }
-  if (t > 4.0f) { return withSign(1.0f, x); }
+  let z = x * x;
+  let near = ${horner("z", "8.292817801702768e-5f", "-8.124891319312155e-4f", "5.199517589062452e-3f", "-2.6858817785978317e-2f", "1.1283686012029648e-1f", "-3.7612631916999817e-1f", "1.28379167e-1f")} * x + x;
   let y = ${horner("t", "-2.0908653823425993e-5f", "4.324463661760092e-4f", "-4.1619050316512585e-3f", "2.5096770375967026e-2f", "-1.0824708640575409e-1f", "-6.333752274513245e-1f", "-1.1295017004013062f", "1.7206616757903248e-4f")};
-  return withSign(1.0f - expOf(y), x);
+  let far = withSign(1.0f - select(expOf(y), 0.0f, t > 4.0f), x);
+  return select(select(far, near, t < 0.93f), x, isNaN(x));
 }`,
     "isNaN",
     "expOf",

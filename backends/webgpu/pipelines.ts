@@ -10,6 +10,7 @@ export interface Pipeline {
 }
 
 const maxCached = 4096;
+const constantBuffer = { access: "read" } as const;
 
 export class Pipelines {
   private readonly compiled = new Map<string, Promise<Pipeline>>();
@@ -17,10 +18,11 @@ export class Pipelines {
 
   constructor(private readonly device: GPUDevice) {}
 
-  get(kernel: Kernel, source: string): Promise<Pipeline> {
+  /** `constants`: whether the shader reads one more buffer than the kernel. */
+  get(kernel: Kernel, source: string, constants = false): Promise<Pipeline> {
     let pipeline = this.compiled.get(source);
     if (pipeline === undefined) {
-      pipeline = this.compile(kernel, source);
+      pipeline = this.compile(kernel, source, constants);
       // A failure is not kept: the next kernel with this text gets a message with its own name.
       pipeline.catch(() => this.compiled.delete(source));
       if (this.compiled.size >= maxCached) this.compiled.delete(this.compiled.keys().next().value as string);
@@ -34,10 +36,10 @@ export class Pipelines {
     this.layouts.clear();
   }
 
-  private async compile(kernel: Kernel, source: string): Promise<Pipeline> {
+  private async compile(kernel: Kernel, source: string, constants: boolean): Promise<Pipeline> {
     const { device } = this;
     // Its own, since `layout: "auto"` drops a buffer that the code does not use.
-    const layout = this.layout(kernel.buffers);
+    const layout = this.layout([...kernel.buffers, ...(constants ? [constantBuffer] : [])]);
     const { made, error: caught } = inScopes(device, () => {
       const module = device.createShaderModule({ label: kernel.name, code: source });
       const pipeline = device.createComputePipelineAsync({
@@ -63,7 +65,7 @@ export class Pipelines {
     }
   }
 
-  private layout(buffers: readonly BufferSpec[]): GPUBindGroupLayout {
+  private layout(buffers: readonly Pick<BufferSpec, "access">[]): GPUBindGroupLayout {
     const types = buffers.map(({ access }): GPUBufferBindingType => (access === "read" ? "read-only-storage" : "storage"));
     const key = types.join();
     let layout = this.layouts.get(key);

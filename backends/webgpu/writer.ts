@@ -310,10 +310,9 @@ export class Writer {
     return atom(name);
   }
 
-  /** Whether both sides of a choice may be evaluated. */
+  /** Whether both sides of a choice may be evaluated. A load may be out of bounds: WGSL then gives some element, which is not chosen. */
   private isCheap(e: Expr, guard: Expr | null): boolean {
-    if (!this.isHarmless(e)) return false;
-    if (e.op === "load" && e.guard !== null && (e.guard !== guard || !this.isInside(e))) return false;
+    if (e.op === "load" && e.guard !== null && e.guard !== guard) return false;
     let count = 0;
     for (const node of nodesOf([e])) {
       if (isExpensive(node) && this.lookUp(node) === undefined) return false;

@@ -3,5 +3,4 @@ import type { Skip } from "../../backends/conformance.js";
 
 export const skip: readonly Skip[] = [
   { test: "float64", reason: "WGSL has no 64-bit floats" },
-  { test: "template ", reason: "no shader for line transforms yet; the scheduler takes their slow definitions" },
 ];

@@ -1,0 +1,298 @@
+/**
+ * Register tiling (unroll and jam): several neighbouring points of one or two parallel axes become stages and stores of one invocation, so
+ * that what they have in common is loaded once. Every sum keeps its own order. What pays is a matter of the adapter: see {@link Machine}.
+ */
+import { isFloating } from "../../engine/dtype.js";
+import { affine } from "../../engine/kernel/affine.js";
+import type { Axis, BufferSpec, CallExpr, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
+import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
+import { storeExprs } from "../loops/nest.js";
+import { nodesOf, stagesOf } from "../loops/walk.js";
+import { isExpensive } from "./scalar.js";
+import { type GpuNest, type GpuStage, groupsOf, mapRound, unroll, unrollings } from "./stages.js";
+
+/** Costs in cycles of one invocation, roughly. */
+export interface Machine {
+  readonly load: number;
+  /** A load that must not be out of bounds. */
+  readonly guard: number;
+  readonly operation: number;
+  /** Folding a value into a sum. */
+  readonly sum: number;
+  readonly round: number;
+  /** An invocation by itself: finding its coordinates. */
+  readonly point: number;
+  /** Invocations that run at the same time. */
+  readonly width: number;
+  /** Of compiling a statement, shared among as many runs as a kernel may have. */
+  readonly statement: number;
+  /** Sums of one invocation at the same time. */
+  readonly maxSums: number;
+  /** Invocations below which they are taken from smaller workgroups, so that all cores have some. */
+  readonly fullGroups: number;
+  /** Invocations of a workgroup that share one line. */
+  readonly groupLanes: number;
+}
+
+/**
+ * Measured on SwiftShader with two cores: a load from a buffer is taken apart into four, one for each lane, and costs as much as six products
+ * that are added to a sum.
+ */
+export const softwareMachine: Machine = {
+  load: 45,
+  guard: 15,
+  operation: 3,
+  sum: 4,
+  round: 40,
+  point: 120,
+  width: 8,
+  statement: 60_000,
+  maxSums: 64,
+  fullGroups: 16,
+  groupLanes: 4,
+};
+
+/** Estimates, not measurements. */
+export const hardwareMachine: Machine = {
+  load: 6,
+  guard: 1,
+  operation: 1,
+  sum: 1,
+  round: 4,
+  point: 20,
+  width: 8192,
+  statement: 400,
+  maxSums: 32,
+  fullGroups: 1,
+  groupLanes: 64,
+};
+
+/** The most statements of one kernel. */
+const maxStatements = 700;
+
+/** A way to run a kernel: how many rounds of the innermost loop, and how many neighbours along which axes. */
+export interface Schedule {
+  readonly unroll: number;
+  readonly tiles: readonly (readonly [axis: Axis, by: number])[];
+}
+
+interface Shape {
+  readonly group: readonly number[];
+  readonly rounds: number;
+  readonly inner: Axis | null;
+  readonly loads: readonly { readonly strides: ReadonlyMap<Axis, number>; readonly opaque: ReadonlySet<Axis>; readonly guarded: boolean }[];
+  readonly operations: readonly { readonly axes: ReadonlySet<Axis>; readonly cost: number }[];
+}
+
+const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
+
+/** All schedules of a kernel that are not too long, the one that should be fastest first. */
+export function schedules(nest: GpuNest, buffers: readonly BufferSpec[], machine: Machine): readonly Schedule[] {
+  const groups = groupsOf(nest.stages);
+  const shapes = groups.map((group) => shapeOf(nest, group));
+  const epilogue = shapeOfStores(nest);
+  const points = sizeOf(nest.axes);
+  const fixed = new Set<Axis>();
+  for (const { loops } of nest.stages)
+    for (const { lower, upper, condition } of loops)
+      for (const e of [lower, upper, condition]) for (const axis of axesOf(e)) fixed.add(axis);
+  const inPlace = buffers.some(({ access }) => access === "readwrite");
+  const open = nest.axes.filter((axis) => !fixed.has(axis) && axis.size > 1);
+  const widest = Math.max(1, ...groups.map((group) => group.length));
+  const main = shapes.reduce<Shape | null>((most, shape) => (most === null || shape.rounds > most.rounds ? shape : most), null);
+  const found: { schedule: Schedule; cycles: number }[] = [];
+  const consider = (schedule: Schedule): void => {
+    const cycles = cyclesOf(schedule, shapes, epilogue, main, points, machine);
+    if (cycles !== null) found.push({ schedule, cycles });
+  };
+  const fits = (axis: Axis, by: number): boolean => axis.size % by === 0 || (!inPlace && axis.size > 2 * by);
+  const most = Math.floor(machine.maxSums / widest);
+  for (const by of main === null ? [1] : unrollings(nest.stages[main.group[0]])) {
+    consider({ unroll: by, tiles: [] });
+    open.forEach((first, i) => {
+      for (let one = 2; one <= Math.min(most, 16, first.size); one++) {
+        if (!fits(first, one)) continue;
+        consider({ unroll: by, tiles: [[first, one]] });
+        for (const second of open.slice(i + 1)) {
+          for (let two = 2; one * two <= most && two <= Math.min(16, second.size); two++) {
+            if (!fits(second, two)) continue;
+            const tiles = [
+              [first, one],
+              [second, two],
+            ] as const;
+            consider({ unroll: by, tiles });
+          }
+        }
+      }
+    });
+  }
+  found.sort((a, b) => a.cycles - b.cycles);
+  return found.map(({ schedule }) => schedule);
+}
+
+function shapeOf(nest: GpuNest, group: readonly number[]): Shape {
+  const stages = group.map((i) => nest.stages[i]);
+  const { loops } = stages[0];
+  const roots = stages.flatMap((stage) => stage.rounds.map((round) => round.body));
+  return { group, rounds: sizeOf(loops.map(({ axis }) => axis)), inner: loops.at(-1)?.axis ?? null, ...workOf(roots) };
+}
+
+const shapeOfStores = (nest: GpuNest): Shape => ({ group: [], rounds: 1, inner: null, ...workOf(nest.stores.flatMap(storeExprs)) });
+
+function workOf(roots: readonly Expr[]): Pick<Shape, "loads" | "operations"> {
+  const loads: Shape["loads"][number][] = [];
+  const operations: Shape["operations"][number][] = [];
+  for (const e of nodesOf(roots)) {
+    if (e.op === "load") loads.push({ ...strides(e), guarded: e.guard !== null });
+    else if (e.op === "call" && (isFloating(e.dtype) || e.fn === "threefry")) operations.push({ axes: axesOf(e), cost: costOf(e) });
+  }
+  return { loads, operations };
+}
+
+/** In additions: the library's functions are written out where they are called. */
+const costOf = (e: CallExpr): number =>
+  e.fn === "threefry" ? 200 : !isExpensive(e) || e.fn === "div" || e.fn === "sqrt" || e.fn === "round" ? 1 : 30;
+
+function strides(load: LoadExpr): { strides: ReadonlyMap<Axis, number>; opaque: ReadonlySet<Axis> } {
+  const linear = new Map<Axis, number>();
+  const opaque = new Set<Axis>();
+  for (const { coefficient, factor } of affine(load.index)?.terms ?? []) {
+    if (factor.op === "axis") linear.set(factor.axis, coefficient);
+    else for (const axis of axesOf(factor)) opaque.add(axis);
+  }
+  return { strides: linear, opaque };
+}
+
+/** Elements that the copies of a load read. */
+function distinct(load: Shape["loads"][number], copies: Schedule["tiles"]): number {
+  let offsets = new Set([0]);
+  let apart = 1;
+  for (const [axis, by] of copies) {
+    const stride = load.strides.get(axis) ?? 0;
+    if (load.opaque.has(axis)) apart *= by;
+    else if (stride !== 0) offsets = new Set([...offsets].flatMap((at) => Array.from({ length: by }, (_, lane) => at + lane * stride)));
+  }
+  return offsets.size * apart;
+}
+
+/** Cycles of the whole kernel; null where it would be too long. */
+function cyclesOf(
+  { tiles, unroll }: Schedule,
+  shapes: readonly Shape[],
+  epilogue: Shape,
+  main: Shape | null,
+  points: number,
+  machine: Machine,
+): number | null {
+  let invocations = points;
+  for (const [axis, by] of tiles) invocations = (invocations / axis.size) * Math.ceil(axis.size / by);
+  const lanes = tiles.reduce((product, [, by]) => product * by, 1);
+  let cycles = machine.point;
+  let statements = 12;
+  for (const shape of [...shapes, epilogue]) {
+    const times = shape === main ? unroll : 1;
+    const copies = shape.inner === null || times === 1 ? tiles : [...tiles, [shape.inner, times] as const];
+    let work = 0;
+    for (const load of shape.loads) {
+      const count = distinct(load, copies);
+      work += count * (machine.load + (load.guarded ? machine.guard : 0));
+      statements += count * (load.guarded ? 2 : 1);
+    }
+    for (const { axes, cost } of shape.operations) {
+      const count = copies.reduce((product, [axis, by]) => (axes.has(axis) ? product * by : product), 1);
+      work += count * cost * machine.operation;
+      statements += count * cost;
+    }
+    const sums = shape.group.length * lanes;
+    work += sums * times * machine.sum;
+    statements += sums * times;
+    cycles += shape === epilogue ? work + lanes * machine.load : (shape.rounds / times) * (work + machine.round);
+  }
+  if (lanes > 1 && statements > maxStatements) return null;
+  return Math.ceil(invocations / machine.width) * cycles + statements * machine.statement;
+}
+
+/** The points of an axis that an invocation takes: `by` neighbours from `start` on. */
+interface Tile {
+  readonly axis: Axis;
+  readonly outer: Axis;
+  readonly by: number;
+  readonly start: Expr;
+}
+
+export function applySchedule(pool: ExprPool, nest: GpuNest, schedule: Schedule): GpuNest {
+  const stages = unrollMain(pool, nest.stages, schedule.unroll);
+  if (schedule.tiles.length === 0) return { ...nest, stages };
+  const tiles = schedule.tiles.map(([axis, by]): Tile => {
+    const outer = pool.newAxis(axis.name, Math.ceil(axis.size / by));
+    const start = pool.mul(pool.axis(outer), pool.int(by));
+    // The last tile overlaps the one before: what both compute is the same, and nothing is left over.
+    return { axis, outer, by, start: axis.size % by === 0 ? start : pool.min(start, pool.int(axis.size - by)) };
+  });
+  return jam(pool, { ...nest, stages }, tiles);
+}
+
+function unrollMain(pool: ExprPool, stages: readonly GpuStage[], by: number): readonly GpuStage[] {
+  if (by === 1) return stages;
+  const groups = groupsOf(stages);
+  const rounds = (i: number): number => sizeOf(stages[i].loops.map(({ axis }) => axis));
+  const main = groups.reduce((most, group) => (rounds(group[0]) > rounds(most[0]) ? group : most));
+  const unrolled = unroll(
+    pool,
+    main.map((i) => stages[i]),
+    by,
+  );
+  return stages.map((stage, i) => (main.includes(i) ? unrolled[main.indexOf(i)] : stage));
+}
+
+/** The nest for all points of the tiles at once. */
+function jam(pool: ExprPool, nest: GpuNest, tiles: readonly Tile[]): GpuNest {
+  let points: readonly ReadonlyMap<Axis, Expr>[] = [new Map()];
+  for (const { axis, by, start } of tiles) {
+    points = points.flatMap((point) =>
+      Array.from({ length: by }, (_, lane) => new Map([...point, [axis, pool.add(start, pool.int(lane))] as const])),
+    );
+  }
+  const stages: GpuStage[] = [];
+  const weakened = new Set<LoadExpr>(nest.weakened);
+  /** Per point, the new number of each old stage. */
+  const numbers: number[][] = points.map(() => []);
+  const at = (e: Expr, point: number): Expr => {
+    const moved = pool.substitute(e, points[point]);
+    if (stagesOf(moved).size === 0) return moved;
+    return pool.rewrite(moved, (node) => (node.op === "acc" ? pool.acc(numbers[point][node.stage], node.dtype) : null));
+  };
+  // Group by group, so that the copies of stages that share a loop are neighbours and still do.
+  for (const group of groupsOf(nest.stages)) {
+    for (const old of group) {
+      const stage = nest.stages[old];
+      const weak = [...nodesOf(stage.rounds.map((round) => round.body))].filter((e) => e.op === "load" && nest.weakened.has(e));
+      points.forEach((_, point) => {
+        const rounds = stage.rounds.map((round) => mapRound(round, (e) => at(e, point)));
+        // A stage that does not depend on the tiled axes is done once for all points.
+        const first = stages[numbers[0][old]];
+        if (
+          point > 0 &&
+          rounds.every(({ body, condition }, i) => body === first.rounds[i].body && condition === first.rounds[i].condition)
+        ) {
+          numbers[point][old] = numbers[0][old];
+          return;
+        }
+        numbers[point][old] = stages.length;
+        stages.push({ ...stage, rounds });
+        for (const load of weak) weakened.add(at(load, point) as LoadExpr);
+      });
+    }
+  }
+  const stores: Store[] = points.flatMap((_, point) =>
+    nest.stores.map((store) => ({
+      ...store,
+      index: at(store.index, point),
+      value: at(store.value, point),
+      guard: store.guard && at(store.guard, point),
+    })),
+  );
+  const outers = new Map(tiles.map(({ axis, outer }) => [axis, outer]));
+  const axes = nest.axes.map((axis) => outers.get(axis) ?? axis).filter((axis) => axis.size > 1);
+  return { axes, stages, stores, weakened };
+}
