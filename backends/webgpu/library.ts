@@ -129,7 +129,7 @@ fn rotated(a: vec2f, w: vec2f) -> vec2f { return vec2f(a.x * w.x - a.y * w.y, a.
   /** x · 2^n for |n| ≤ 252, in two steps as 2^n itself may not be a float. */
   scaled: helper(`
 fn scaled(x: f32, n: i32) -> f32 {
-  let half = n / 2;
+  let half = n >> 1u;
   return x * bitcast<f32>(u32(half + 127) << 23u) * bitcast<f32>(u32(n - half + 127) << 23u);
 }`),
   /** e^r − 1 for |r| ≤ 0.35. */

@@ -74,15 +74,15 @@ function declaration({ dtype, access, length }: BufferSpec, i: number): string {
 
 const indent = (text: string): string => text.replace(/^(?=.)/gm, "  ");
 
-/** The point's coordinates, the last axis fastest, so that neighbours in a workgroup are neighbours in memory. */
+/** The point's coordinates, the last axis fastest, so that neighbours in a workgroup are neighbours in memory. One division an axis. */
 export function defineAxes(writer: Writer, axes: readonly Axis[]): void {
   let rest = "point";
-  for (let i = axes.length - 1; i >= 0; i--) {
+  for (let i = axes.length - 1; i > 0; i--) {
     const { size } = axes[i];
-    writer.defineAxis(axes[i], i === 0 ? `i32(${rest})` : `i32(${rest} % ${size}u)`);
-    if (i === 0) break;
     const next = writer.name("rest");
     writer.line(`let ${next} = ${rest} / ${size}u;`);
+    writer.defineAxis(axes[i], `i32(${rest} - ${next} * ${size}u)`);
     rest = next;
   }
+  if (axes.length > 0) writer.defineAxis(axes[0], `i32(${rest})`);
 }

@@ -17,6 +17,8 @@ export interface Machine {
   /** A load that must not be out of bounds. */
   readonly guard: number;
   readonly operation: number;
+  /** What an operation waits for the one before where no neighbour has work. */
+  readonly latency: number;
   /** Folding a value into a sum. */
   readonly sum: number;
   readonly round: number;
@@ -39,12 +41,13 @@ export interface Machine {
  * that are added to a sum.
  */
 export const softwareMachine: Machine = {
-  load: 45,
+  load: 60,
   guard: 15,
   operation: 3,
+  latency: 4,
   sum: 4,
   round: 40,
-  point: 120,
+  point: 150,
   width: 8,
   statement: 60_000,
   maxSums: 64,
@@ -57,6 +60,7 @@ export const hardwareMachine: Machine = {
   load: 6,
   guard: 1,
   operation: 1,
+  latency: 0,
   sum: 1,
   round: 4,
   point: 20,
@@ -200,7 +204,7 @@ function cyclesOf(
     }
     for (const { axes, cost } of shape.operations) {
       const count = copies.reduce((product, [axis, by]) => (axes.has(axis) ? product * by : product), 1);
-      work += count * cost * machine.operation;
+      work += count * cost * (machine.operation + machine.latency / lanes);
       statements += count * cost;
     }
     const sums = shape.group.length * lanes;

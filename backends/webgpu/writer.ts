@@ -7,7 +7,7 @@ import { children, conjuncts, sumOf, type Term } from "../../engine/kernel/affin
 import type { Axis, BufferSpec, Expr, LoadExpr } from "../../engine/kernel/ir.js";
 import { axesOf } from "../../engine/kernel/simplify.js";
 import { nodesOf, stagesOf } from "../loops/walk.js";
-import { atom, binary, isExpensive, literal, operand, prefix, printCall, stored, type Text, typeOf } from "./scalar.js";
+import { atom, binary, isExpensive, literal, prefix, printCall, stored, type Text, typeOf } from "./scalar.js";
 
 /** A name or a number, which needs no other name. */
 const isName = /^\w[\w.]*$/;
@@ -110,8 +110,10 @@ export class Writer {
   /** Opens `for (…) {` over an axis. */
   openLoop(axis: Axis, lower: Text, upper: Text, step: number, mayBeEmpty: boolean): void {
     const name = this.axisName(axis);
+    const end = isName.test(upper.code) ? upper.code : this.name("end");
+    if (end !== upper.code) this.line(`let ${end} = ${upper.code};`);
     const advance = step === 1 ? `${name}++` : `${name} += ${step}`;
-    this.open(`for (var ${name} = ${lower.code}; ${name} < ${operand(upper)}; ${advance}) {`, true, mayBeEmpty);
+    this.open(`for (var ${name} = ${lower.code}; ${name} < ${end}; ${advance}) {`, true, mayBeEmpty);
     this.axisBlocks.set(axis, this.block);
   }
 
@@ -312,13 +314,20 @@ export class Writer {
 
   /** Whether both sides of a choice may be evaluated. A load may be out of bounds: WGSL then gives some element, which is not chosen. */
   private isCheap(e: Expr, guard: Expr | null): boolean {
-    if (e.op === "load" && e.guard !== null && e.guard !== guard) return false;
+    // Its index is computed in either case, or on the way to a neighbour's.
+    if (e.op === "load") return (e.guard === null || e.guard === guard) && this.isPlain(e.index);
     let count = 0;
     for (const node of nodesOf([e])) {
       if (isExpensive(node) && this.lookUp(node) === undefined) return false;
-      if (node.op === "load" && node !== e) return false;
+      if (node.op === "load") return false;
       if (++count > 12) return false;
     }
+    return true;
+  }
+
+  /** Whether an index is computed from coordinates alone. */
+  private isPlain(index: Expr): boolean {
+    for (const node of nodesOf([index])) if (node.op === "load" || (isExpensive(node) && this.lookUp(node) === undefined)) return false;
     return true;
   }
 
