@@ -21,6 +21,8 @@ export interface WebgpuOptions extends AdapterOptions {
   readonly queue?: QueueOptions;
   /** Which kind of adapter kernels are written for. By default the kind that this one is. */
   readonly kernels?: "software" | "hardware";
+  /** Which of a kernel's schedules is taken, from the one that should be fastest (0, the default) on. All give the same bits. */
+  readonly schedule?: number;
 }
 
 interface WebgpuBuffer extends BufferHandle {
@@ -200,7 +202,7 @@ class WebgpuBackend implements Backend {
     this.check();
     const accepted = this.accepts(kernel);
     if (accepted !== true) throw new BackendError(name, `${kernel.name}: ${accepted}`);
-    const program = kernel.kind === "loops" ? emitLoops(kernel, this.machine) : emitLines(kernel, this.machine);
+    const program = kernel.kind === "loops" ? emitLoops(kernel, this.machine, this.options.schedule) : emitLines(kernel, this.machine);
     const cost = { milliseconds: null };
     if (program === null)
       return { kernel, source: "// an axis is empty: nothing to do\n", pipeline: null, groups: [0, 0], cost, constants: null };

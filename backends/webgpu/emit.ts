@@ -2,24 +2,73 @@
 import type { Expr, LoopKernel, Store } from "../../engine/kernel/ir.js";
 import { identityOf } from "../../engine/kernel/scalar.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
-import { Importer, mergeAxes, storeExprs } from "../loops/nest.js";
+import { Importer, mergeAxes, type Nest, storeExprs } from "../loops/nest.js";
 import { loadsOf } from "../loops/walk.js";
-import { atom, combined, typeOf } from "./scalar.js";
+import { atom, binary, combined, type Text, typeOf } from "./scalar.js";
 import { defineAxes, type Program, pointsOf, shader } from "./shader.js";
-import { type GpuNest, type GpuStage, gpuNest, groupsOf, present, type Round } from "./stages.js";
+import { type GpuNest, type GpuStage, gpuNest, groupsOf, present, type Round, teamSize } from "./stages.js";
 import { applySchedule, type Machine, schedules } from "./tile.js";
 import { Writer } from "./writer.js";
 
-/** Null where there is nothing to do. The text names no kernel, so that equal ones share their code. */
-export function emitLoops(kernel: LoopKernel, machine: Machine): Program | null {
+/** Terms of a sum that is worth a team of invocations. */
+const longSum = 512;
+
+/** `choice`: which of the schedules, from the one that should be fastest on. Null where there is nothing to do. The text names no kernel, so that equal ones share their code. */
+export function emitLoops(kernel: LoopKernel, machine: Machine, choice = 0): Program | null {
   if (kernel.axes.some((axis) => axis.size === 0)) return null;
   const pool = new ExprPool();
-  const nest = gpuNest(pool, mergeAxes(pool, new Importer(pool).nest(kernel)));
-  const [schedule] = schedules(nest, kernel.buffers, machine);
+  const plain = mergeAxes(pool, new Importer(pool).nest(kernel));
+  const team = wantsTeam(plain, machine);
+  const nest = gpuNest(pool, plain, team);
+  if (team) return emitTeams(kernel, nest);
+  const candidates = schedules(nest, kernel.buffers, machine);
+  const schedule = candidates[Math.min(choice, candidates.length - 1)];
   const tiled = applySchedule(pool, nest, schedule);
   const writer = new Writer(kernel.buffers, tiled.weakened);
   emitNest(writer, tiled);
   return shader(kernel.buffers, writer, { points: pointsOf(tiled.axes), fullGroups: machine.fullGroups });
+}
+
+/** Whether a workgroup takes each point, as there are few points with long sums. It depends on the shape, and on the kind of adapter. */
+function wantsTeam({ axes, stages }: Nest, { teams }: Machine): boolean {
+  const terms = Math.max(0, ...stages.map((stage) => pointsOf(stage.axes)));
+  return pointsOf(axes) <= teams && terms >= longSum;
+}
+
+/**
+ * A workgroup for each point. Its invocations take turns in the outermost loop of each sum and in the innermost of each store; partial sums are added
+ * in the order of the invocations, by each of them for itself.
+ */
+function emitTeams({ buffers }: LoopKernel, nest: GpuNest): Program {
+  const steps = Math.max(1, ...nest.stages.map(({ loops }) => loops[0]?.axis.size ?? 1));
+  const lanes = Math.min(teamSize, 2 ** Math.ceil(Math.log2(steps)));
+  const writer = new Writer(buffers, nest.weakened);
+  for (const stage of nest.stages) for (const e of stageExprs(stage)) writer.count(e);
+  for (const store of nest.stores) for (const e of storeExprs(store)) writer.count(e);
+  defineAxes(writer, nest.axes);
+  const declarations: string[] = [];
+  for (const group of groupsOf(nest.stages)) {
+    writeGroup(writer, nest.stages, group, lanes);
+    if (nest.stages[group[0]].loops.length === 0) continue;
+    for (const i of group) declarations.push(`var<workgroup> team${i}: array<${typeOf(dtypeOf(nest.stages[i]))}, ${lanes}>;`);
+    writeMeeting(writer, nest.stages, group, lanes);
+  }
+  writeStores(writer, nest.stores, lanes);
+  return shader(buffers, writer, { points: pointsOf(nest.axes), groupPerPoint: lanes, declarations });
+}
+
+function writeMeeting(writer: Writer, stages: readonly GpuStage[], group: readonly number[], lanes: number): void {
+  for (const i of group) writer.line(`team${i}[lane] = ${writer.resultOf(i)};`);
+  writer.line("workgroupBarrier();");
+  for (const i of group) {
+    const name = writer.name("s");
+    const dtype = dtypeOf(stages[i]);
+    writer.line(`var ${name}: ${typeOf(dtype)} = team${i}[0];`);
+    writer.line(`for (var other = 1u; other < ${lanes}u; other++) {`);
+    writer.line(`  ${combined(stages[i].combine, dtype, name, atom(`team${i}[other]`), writer.use)}`);
+    writer.line("}");
+    writer.setResult(i, name);
+  }
 }
 
 function emitNest(writer: Writer, nest: GpuNest): void {
@@ -37,7 +86,7 @@ const stageExprs = ({ loops, rounds }: GpuStage): readonly Expr[] => [
 
 const isTrue = (e: Expr): boolean => e.op === "const" && e.value !== 0;
 
-function writeGroup(writer: Writer, all: readonly GpuStage[], numbers: readonly number[]): void {
+function writeGroup(writer: Writer, all: readonly GpuStage[], numbers: readonly number[], lanes = 1): void {
   const stages = numbers.map((i) => all[i]);
   const names = stages.map((stage) => declareSum(writer, stage, "s"));
   const outer = writer.depth;
@@ -52,7 +101,9 @@ function writeGroup(writer: Writer, all: readonly GpuStage[], numbers: readonly 
     if (i === split) beginParts();
     if (!isTrue(condition)) writer.openBranch(writer.value(condition));
     const mayBeEmpty = lower.op !== "const" || upper.op !== "const" || upper.value <= lower.value;
-    writer.openLoop(axis, writer.value(lower), writer.value(upper), step, mayBeEmpty);
+    const turns = i === 0 && lanes > 1;
+    const first = turns ? turn(writer.value(lower), step) : writer.value(lower);
+    writer.openLoop(axis, first, writer.value(upper), turns ? step * lanes : step, turns || mayBeEmpty);
   });
   if (split === loops.length) beginParts();
   const rounds = stages[0].rounds.length;
@@ -69,6 +120,12 @@ function writeGroup(writer: Writer, all: readonly GpuStage[], numbers: readonly 
     writer.setResult(numbers[i], name);
   });
 }
+
+/** Where an invocation begins when it takes turns with the others of its workgroup. */
+const turn = (from: Text, step: number): Text => {
+  const own = step === 1 ? atom("i32(lane)") : binary(atom("i32(lane)"), "*", atom(String(step)));
+  return from.code === "0" ? own : binary(from, "+", own);
+};
 
 const dtypeOf = (stage: GpuStage): Expr["dtype"] => stage.rounds[0].body.dtype;
 
@@ -87,7 +144,7 @@ function writeRound(writer: Writer, stage: GpuStage, { condition, body }: Round,
 }
 
 /** Stores over the same axes share a loop; within it all values are computed before the first is written. */
-function writeStores(writer: Writer, stores: readonly Store[]): void {
+function writeStores(writer: Writer, stores: readonly Store[], lanes = 1): void {
   const groups: Store[][] = [];
   for (const store of stores) {
     const group = groups.find(
@@ -98,9 +155,16 @@ function writeStores(writer: Writer, stores: readonly Store[]): void {
   }
   for (const group of groups) {
     if (group[0].axes.some((axis) => axis.size === 0)) continue;
-    for (const axis of group[0].axes) writer.openLoop(axis, atom("0"), atom(String(axis.size)), 1, false);
+    const { axes } = group[0];
+    const alone = lanes > 1 && axes.length === 0;
+    if (alone) writer.openBranch(atom("lane == 0u"));
+    axes.forEach((axis, i) => {
+      const turns = lanes > 1 && i === axes.length - 1;
+      writer.openLoop(axis, turns ? turn(atom("0"), 1) : atom("0"), atom(String(axis.size)), turns ? lanes : 1, turns);
+    });
     writeStoreGroup(writer, group);
-    for (const _ of group[0].axes) writer.close();
+    for (const _ of axes) writer.close();
+    if (alone) writer.close();
   }
 }
 

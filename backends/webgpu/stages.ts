@@ -41,10 +41,16 @@ export interface GpuNest {
 
 const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
 
-/** Windows are clamped in all axes but the innermost, whose edges are left to the loads: so neighbours along it share a loop. */
-export function gpuNest(pool: ExprPool, nest: Nest): GpuNest {
+/** Invocations of a workgroup that share a point, at most. */
+export const teamSize = 64;
+
+/**
+ * Windows are clamped in all axes but the innermost, whose edges are left to the loads: so neighbours along it share a loop. For a `team` of
+ * invocations that share a point, long innermost loops begin with one that the team can divide among its members.
+ */
+export function gpuNest(pool: ExprPool, nest: Nest, team: boolean): GpuNest {
   const weakened = new Set<LoadExpr>();
-  const pieces = new Map<Axis, readonly [Axis, Axis]>();
+  const pieces = new Map<Axis, readonly Axis[]>();
   const before = loadsOf(nest.stages.map((stage) => stage.body));
   const stages = nest.stages.map((stage) => {
     const inner = stage.axes.at(-1);
@@ -62,7 +68,12 @@ export function gpuNest(pool: ExprPool, nest: Nest): GpuNest {
       presence: presence.reduce((all, condition) => pool.and(all, condition), pool.bool(true)),
       body: clamped.body,
     };
-    return splitLong(pool, pieces, { loops: clamped.loops, split: null, combine: clamped.combine, rounds: [round] });
+    return (team ? splitForTeam : splitLong)(pool, pieces, {
+      loops: clamped.loops,
+      split: null,
+      combine: clamped.combine,
+      rounds: [round],
+    });
   });
   return { axes: nest.axes, stages, stores: nest.stores, weakened };
 }
@@ -81,7 +92,7 @@ const isWhole = ({ axis, lower, upper, step, condition }: Loop): boolean =>
   condition.value !== 0;
 
 /** The innermost loops that together are short enough get sums of their own: for accuracy's sake, and whatever is combined, so that all share loops. */
-function splitLong(pool: ExprPool, pieces: Map<Axis, readonly [Axis, Axis]>, stage: GpuStage): GpuStage {
+function splitLong(pool: ExprPool, pieces: Map<Axis, readonly Axis[]>, stage: GpuStage): GpuStage {
   const { loops, combine, rounds } = stage;
   if (sizeOf(loops.map((loop) => loop.axis)) <= block) return stage;
   const last = loops.length - 1;
@@ -106,6 +117,39 @@ function splitLong(pool: ExprPool, pieces: Map<Axis, readonly [Axis, Axis]>, sta
     if (terms >= block / 8 || i === 1) return { ...stage, split: i };
   }
   return stage;
+}
+
+/** Element k of the innermost loop is for member k mod the team's size, so that neighbours read neighbours. */
+function splitForTeam(pool: ExprPool, pieces: Map<Axis, readonly Axis[]>, stage: GpuStage): GpuStage {
+  const { loops, rounds } = stage;
+  const inner = loops.at(-1);
+  if (inner === undefined || inner.axis.size <= teamSize || !isWhole(inner)) return splitLong(pool, pieces, stage);
+  const { name, size } = inner.axis;
+  const turns = Math.ceil(size / teamSize);
+  const blocks = turns > 2 * block ? Math.ceil(turns / block) : 1;
+  const axes = pieces.get(inner.axis) ?? [
+    pool.newAxis("member", teamSize),
+    pool.newAxis(name, blocks),
+    pool.newAxis(name, blocks > 1 ? block : turns),
+  ];
+  pieces.set(inner.axis, axes);
+  const [member, outer, part] = axes;
+  const before = blocks > 1 ? pool.mul(pool.axis(outer), pool.int(block)) : pool.int(0);
+  const own = pool.idiv(pool.sub(pool.int(size + teamSize - 1), pool.axis(member)), pool.int(teamSize));
+  const left = size % teamSize === 0 ? pool.int(turns) : own;
+  const whole = (axis: Axis, upper: Expr = pool.int(axis.size)): Loop => ({ ...inner, axis, upper });
+  const rest = loops.slice(0, -1);
+  const last = whole(part, blocks > 1 ? pool.min(pool.int(block), pool.sub(left, before)) : left);
+  const turn = pool.add(before, pool.axis(part));
+  const map = new Map([[inner.axis, pool.add(pool.mul(turn, pool.int(teamSize)), pool.axis(member))]]);
+  const divided = [whole(member), ...rest, ...(blocks > 1 ? [whole(outer)] : []), last];
+  const long = sizeOf(divided.slice(1).map((loop) => loop.axis)) > block;
+  return {
+    ...stage,
+    loops: divided,
+    split: long && divided.length > 2 ? divided.length - 1 : null,
+    rounds: rounds.map((round) => mapRound(round, (e) => pool.substitute(e, map))),
+  };
 }
 
 export const mapRound = ({ condition, presence, body }: Round, fn: (e: Expr) => Expr): Round => ({

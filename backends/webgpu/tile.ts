@@ -32,6 +32,8 @@ export interface Machine {
   readonly maxSums: number;
   /** Invocations below which they are taken from smaller workgroups, so that all cores have some. */
   readonly fullGroups: number;
+  /** Points up to which a workgroup takes each, where sums are long. */
+  readonly teams: number;
   /** Invocations of a workgroup that share one line. */
   readonly groupLanes: number;
 }
@@ -52,6 +54,7 @@ export const softwareMachine: Machine = {
   statement: 60_000,
   maxSums: 64,
   fullGroups: 16,
+  teams: 16,
   groupLanes: 4,
 };
 
@@ -68,6 +71,7 @@ export const hardwareMachine: Machine = {
   statement: 400,
   maxSums: 32,
   fullGroups: 1,
+  teams: 4096,
   groupLanes: 64,
 };
 

@@ -139,6 +139,10 @@ export class Writer {
     this.results.set(stage, { name, block: this.block });
   }
 
+  resultOf(stage: number): string {
+    return (this.results.get(stage) as { name: string }).name;
+  }
+
   /** Made up, as many a plain word is reserved in WGSL; the axis's own name is kept for the reader. */
   private axisName(axis: Axis): string {
     let name = this.axisNames.get(axis);
@@ -165,7 +169,7 @@ export class Writer {
   value(e: Expr): Text {
     if (e.op === "const") return this.literal(e.value, e.dtype);
     if (e.op === "axis") return atom(this.axisName(e.axis));
-    if (e.op === "acc") return atom((this.results.get(e.stage) as { name: string }).name);
+    if (e.op === "acc") return atom(this.resultOf(e.stage));
     const known = this.lookUp(e);
     if (known !== undefined) return known;
     const home = this.home(e);

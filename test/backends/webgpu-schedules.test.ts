@@ -1,0 +1,62 @@
+/** Every schedule of a kernel adds in the same order: the results are equal bit by bit. */
+import { describe, expect, it } from "vitest";
+import { amax, conv2d, type Device, device, grad, layerNorm2d, matmul, sum, type Tensor, tensor } from "../../index.js";
+
+const values = (count: number, seed: number): Float32Array =>
+  Float32Array.from({ length: count }, (_, i) => Math.sin(12.9898 * i + seed) + 0.1);
+
+type Make = (seed: number, ...shape: number[]) => Tensor;
+
+const works: readonly (readonly [name: string, run: (make: Make) => readonly Tensor[]])[] = [
+  ["matmul with odd edges", (make) => [matmul(make(1, 37, 70), make(2, 70, 45))]],
+  ["matmul with a long sum", (make) => [matmul(make(1, 24, 900), make(2, 900, 40))]],
+  ["conv2d", (make) => [conv2d(make(1, 2, 6, 14, 13), make(2, 10, 6, 3, 3), { padding: 1 })]],
+  [
+    "depthwise 7 × 7 and its gradients",
+    (make) => {
+      const loss = (x: Tensor, w: Tensor): Tensor => sum(conv2d(x, w, { padding: 3, groups: 8 }).mul(make(3, 1, 8, 14, 14)));
+      const [x, w] = [make(1, 1, 8, 14, 14), make(2, 8, 1, 7, 7)];
+      return [grad(loss)(x, w), grad(loss, { argnums: 1 })(x, w)] as readonly Tensor[];
+    },
+  ],
+  [
+    "strided conv2d's gradient",
+    (make) => [grad((x: Tensor) => sum(conv2d(x, make(2, 8, 3, 4, 4), { stride: 4 })))(make(1, 2, 3, 16, 16)) as Tensor],
+  ],
+  ["norm over channels", (make) => [layerNorm2d(make(1, 2, 24, 9, 9))]],
+  ["a maximum", (make) => [amax(make(1, 40, 300), { dim: 1 })]],
+];
+
+async function results(on: Device, run: (make: Make) => readonly Tensor[]): Promise<readonly unknown[]> {
+  const make: Make = (seed, ...shape) =>
+    tensor(
+      values(
+        shape.reduce((a, b) => a * b),
+        seed,
+      ),
+      { shape, device: on },
+    );
+  return Promise.all(run(make).map((result) => result.data()));
+}
+
+describe("schedules of webgpu", () => {
+  it("differ in nothing but time", async () => {
+    const first = await device("webgpu");
+    const wanted = [];
+    for (const [, run] of works) wanted.push(await results(first, run));
+    await first.close();
+    for (const [kernels, schedule] of [
+      ["software", 1],
+      ["software", 7],
+      ["software", 40],
+      ["hardware", 0],
+      ["hardware", 9],
+      ["hardware", 1e9],
+    ] as const) {
+      const other = await device("webgpu", { kernels, schedule });
+      for (const [i, [name, run]] of works.entries())
+        expect(await results(other, run), `${name}, ${kernels} ${schedule}`).toEqual(wanted[i]);
+      await other.close();
+    }
+  });
+});
