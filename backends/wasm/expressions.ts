@@ -41,6 +41,9 @@ class Block {
   readonly code: Code[] = [];
   readonly names = new Map<Expr | string, Code>();
   readonly depth: number;
+  /** Of a loop: what is done before its first round, and after each. */
+  readonly entry: Code[] = [];
+  readonly advance: Code[] = [];
 
   constructor(
     readonly parent: Block | null,
@@ -81,6 +84,7 @@ export class Writer {
   private block = new Block(null, false, false, (body) => body);
   private readonly axisLocals = new Map<Axis, number>();
   private readonly axisBlocks = new Map<Axis, Block>();
+  private readonly steps = new Map<Axis, number>();
   private readonly results = new Map<number, Result>();
 
   constructor(
@@ -149,12 +153,14 @@ export class Writer {
     const mayBeEmpty = lower.op !== "const" || upper.op !== "const" || upper.value <= lower.value;
     const local = this.locals.add(i32);
     this.axisLocals.set(axis, local);
-    this.block = new Block(this.block, true, mayBeEmpty, (body) => {
-      const advance = set(local, int.add(get(local), int.const(step)));
-      const loop = [set(local, from), repeat([body, advance], int.lt(get(local), to))];
+    const block: Block = new Block(this.block, true, mayBeEmpty, (body) => {
+      const next = set(local, int.add(get(local), int.const(step)));
+      const loop: Code = [set(local, from), block.entry, repeat([body, block.advance, next], int.lt(get(local), to))];
       return mayBeEmpty ? when(int.lt(from, to), loop) : loop;
     });
-    this.axisBlocks.set(axis, this.block);
+    this.block = block;
+    this.axisBlocks.set(axis, block);
+    this.steps.set(axis, step);
   }
 
   openBranch(condition: Expr): void {
@@ -433,12 +439,26 @@ export class Writer {
       done.push(...group);
       const outer = code;
       code = this.remembered(`${base?.key ?? ""} ${scale} ${keyOf(done)}`, home, i32, () => {
+        if (group.length === 1) {
+          const pointer = this.pointer(home, group[0], scale, outer);
+          if (pointer !== null) return pointer;
+        }
         let sum = outer;
         for (const { coefficient, factor } of group) sum = addTerm(sum, this.value(factor), Math.imul(coefficient, scale));
         return sum as Code;
       });
     }
     return code;
+  }
+
+  /** A place that moves on with a loop, by an addition a round; null where the term is not the loop's own axis. */
+  private pointer(home: Block, { coefficient, factor }: Term, scale: number, outer: Code | null): Code | null {
+    if (factor.op !== "axis" || this.axisBlocks.get(factor.axis) !== home || outer === null) return null;
+    const stride = Math.imul(coefficient, scale);
+    const local = this.locals.add(i32);
+    home.entry.push(set(local, addTerm(outer, this.value(factor), stride)));
+    home.advance.push(set(local, int.add(get(local), int.const(Math.imul(stride, this.steps.get(factor.axis) as number)))));
+    return get(local);
   }
 
   private sum(fixed: number, terms: readonly Term[]): Code {

@@ -7,12 +7,14 @@ import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
 import type { Reduction, VectorNest, VectorStage } from "./vectorize.js";
 
-/** Sums at once: the rest of sixteen vector registers holds operands. */
+/** Sums at once: the rest of the vector registers holds operands. */
 const maxSums = 12;
+/** V8 keeps the sixteenth for itself. It loads all operands of a round before it uses the first, so that they all need one. */
+const registers = 15;
 const maxNodes = 2500;
 const minWork = 1 << 10;
-/** In cycles, roughly: of one round of the innermost loop, of each load, of each operation, and at least for each addition to a sum. */
-const cost = { latency: 4, round: 2, entry: 8, load: 0.6, operation: 0.6 };
+/** In cycles, roughly: of one round of the innermost loop, of each load, operation and value without a register, and at least for each addition to a sum. */
+const cost = { latency: 4, round: 1.5, entry: 8, load: 0.3, operation: 0.5, spill: 0.8 };
 
 interface Tile {
   readonly axis: Axis;
@@ -40,8 +42,8 @@ interface Shape {
   readonly rounds: number;
   readonly innermost: number;
   readonly sums: number;
-  /** The axes of each load or operation, and its cost. */
-  readonly parts: readonly { readonly axes: ReadonlySet<Axis>; readonly cost: number }[];
+  /** The axes of each load or operation, its cost, and whether its value waits in a vector register. */
+  readonly parts: readonly { readonly axes: ReadonlySet<Axis>; readonly cost: number; readonly waits: boolean }[];
 }
 
 /** Stages that share a loop. */
@@ -59,15 +61,19 @@ function groupsOf(stages: readonly Reduction[]): Reduction[][] {
 function shapeOf(group: readonly Reduction[], lanes: ReadonlySet<Axis>): Shape {
   const { loops } = group[0];
   const inLoop = (e: Expr): boolean => loops.some(({ axis }) => axesOf(e).has(axis));
-  const parts: { axes: ReadonlySet<Axis>; cost: number }[] = [];
+  const parts: { axes: ReadonlySet<Axis>; cost: number; waits: boolean }[] = [];
+  // A product is added to its sum in one instruction.
+  const fused = new Set(
+    group.filter(({ combine, body }) => combine === "add" && body.op === "call" && body.fn === "mul").map(({ body }) => body),
+  );
   for (const e of nodesOf(group.map((stage) => stage.body))) {
-    if (!inLoop(e)) continue;
+    if (!inLoop(e) || fused.has(e)) continue;
     const wide = [...axesOf(e)].some((axis) => lanes.has(axis));
     if (e.op === "load") {
       const unit = !wide || isContiguous(e, lanes);
-      parts.push({ axes: axesOf(e), cost: unit ? cost.load : 6 * cost.load });
+      parts.push({ axes: axesOf(e), cost: unit ? cost.load : 10 * cost.load, waits: e.dtype === "float32" });
     } else if (e.op === "call" && (e.dtype !== "int32" || wide)) {
-      parts.push({ axes: axesOf(e), cost: cost.operation });
+      parts.push({ axes: axesOf(e), cost: cost.operation, waits: false });
     }
   }
   const innermost = loops[loops.length - 1]?.axis.size ?? 1;
@@ -89,7 +95,12 @@ function cyclesOf(shapes: readonly Shape[], tiling: Tiling): number {
   let total = 0;
   for (const shape of shapes) {
     let work = cost.round + cost.entry / shape.innermost + shape.sums * points * cost.operation;
-    for (const part of shape.parts) work += copies(part.axes) * part.cost;
+    let used = shape.sums * points;
+    for (const part of shape.parts) {
+      work += copies(part.axes) * part.cost;
+      if (part.waits) used += copies(part.axes);
+    }
+    work += Math.max(0, used - registers) * cost.spill;
     total += shape.rounds * Math.max(cost.latency, work);
   }
   return total / points;

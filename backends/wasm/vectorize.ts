@@ -84,9 +84,10 @@ function termsCost({ axes, body, combine }: Stage): number {
   return rounds * (costOf([body], last, axes) + 2) + outer * rest * (costOf([body], null, axes) + 2) + 6;
 }
 
-function storeCost(store: Store, axis: Axis | null): number {
+function storeCost(store: Store, axis: Axis | null, outer: readonly Axis[] = []): number {
   const stride = axis === null ? 0 : strideOf(store.index, axis);
-  return sizeOf(store.axes) * (costOf(storeExprs(store), axis, store.axes) + (stride === 0 || stride === 1 ? 1 : stride === null ? 10 : 4));
+  const cost = costOf(storeExprs(store), axis, [...outer, ...store.axes]);
+  return sizeOf(store.axes) * (cost + (stride === 0 || stride === 1 ? 1 : stride === null ? 10 : 4));
 }
 
 /** Elements of a store four at a time along its own last axis, for one point. */
@@ -113,7 +114,7 @@ function chooseAxis(nest: Nest): Axis | null {
   let best: Axis | null = null;
   let least = 0;
   for (const stage of nest.stages) least += Math.min(scalarCost(stage), termsCost(stage));
-  for (const store of nest.stores) least += Math.min(storeCost(store, null), ownStoreCost(store));
+  for (const store of nest.stores) least += Math.min(storeCost(store, null, nest.axes), ownStoreCost(store));
   least += 2;
   for (const axis of nest.axes) {
     if (axis.size < 2) continue;
