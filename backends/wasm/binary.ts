@@ -60,6 +60,8 @@ export const call = (fn: number, ...args: readonly Code[]): Code => [args, 0x10,
 export const select = (a: Code, b: Code, condition: Code): Code => [a, b, condition, 0x1b];
 export const when = (condition: Code, body: Code, otherwise: Code | null = null): Code =>
   otherwise === null ? [condition, 0x04, 0x40, body, 0x0b] : [condition, 0x04, 0x40, body, 0x05, otherwise, 0x0b];
+/** A value from one of two branches. */
+export const either = (condition: Code, type: ValueType, a: Code, b: Code): Code => [condition, 0x04, type, a, 0x05, b, 0x0b];
 /** Runs `body`, and again while `again` holds. */
 export const repeat = (body: Code, again: Code): Code => [0x03, 0x40, body, again, 0x0d, 0, 0x0b];
 

@@ -26,7 +26,7 @@ import {
   vector,
   when,
 } from "./binary.js";
-import type { Library } from "./math.js";
+import type { Library, Scope } from "./math.js";
 import { combined, constant, isExpensive, laneOf, scalarCall, splat, typeOf, vectorCall, vectorConstant, withLane } from "./scalar.js";
 
 /**
@@ -34,6 +34,9 @@ import { combined, constant, isExpensive, laneOf, scalarCall, splat, typeOf, vec
  * masked. Nothing is ever written there.
  */
 export const margin = 65536;
+
+/** Functions written in place in one function of a module. */
+const maxInlined = 16;
 
 export const bytesOf = (dtype: DType): number => (dtype === "float64" ? 8 : dtype === "bool" ? 1 : 4);
 
@@ -44,6 +47,7 @@ class Block {
   /** Of a loop: what is done before its first round, and after each. */
   readonly entry: Code[] = [];
   readonly advance: Code[] = [];
+  holdsLoop = false;
 
   constructor(
     readonly parent: Block | null,
@@ -171,6 +175,7 @@ export class Writer {
   close(): void {
     const { parent, code, wrap } = this.block;
     if (parent === null) throw new InternalError("no block is open");
+    if (this.block.isLoop || this.block.holdsLoop) parent.holdsLoop = true;
     parent.code.push(wrap(code));
     this.block = parent;
   }
@@ -381,7 +386,29 @@ export class Writer {
       );
     }
     const args = e.args.map((arg) => this.vector(arg));
-    return vectorCall(e, args, this.library) ?? this.eachLane(e, args);
+    return vectorCall(e, args, this.library, this.scope) ?? this.eachLane(e, args);
+  }
+
+  private inlinedCalls = 0;
+
+  /** For a function written in place; null where there are many of them already. */
+  private readonly scope = (args: readonly Code[]): Scope | null => {
+    if (this.inlinedCalls++ >= maxInlined) return null;
+    return {
+      args,
+      keep: (value, type = v128) => this.keep(value, type),
+      floats: (value) => this.shared(value, "float32"),
+      ints: (value) => this.shared(value, "int32"),
+    };
+  };
+
+  /** A constant before the loop that uses it, if that has no loops inside, whose registers it would take. */
+  private shared(value: number, dtype: "float32" | "int32"): Code {
+    let loop: Block | null = this.block;
+    while (loop !== null && !loop.isLoop) loop = loop.parent;
+    const home = loop === null || loop.holdsLoop ? this.block : (loop.parent as Block);
+    const code = dtype === "float32" ? this.library.constants.floats(value) : this.library.constants.ints(value);
+    return this.remembered(`table ${dtype} ${Object.is(value, -0) ? "-0" : value}`, home, v128, () => code);
   }
 
   private eachLane(e: CallExpr, args: readonly Code[]): Code {

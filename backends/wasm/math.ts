@@ -8,6 +8,7 @@ import {
   type Code,
   call,
   double,
+  either,
   f64,
   float,
   floats,
@@ -62,13 +63,34 @@ export class ConstantTable {
   }
 }
 
+/** Where a function is written: into a body of its own, or in place. */
+export interface Scope {
+  readonly args: readonly Code[];
+  keep(value: Code, type?: ValueType): Code;
+  floats(value: number): Code;
+  ints(value: number): Code;
+}
+
 /** A function body with named intermediate values. */
-class Body {
+class Body implements Scope {
   readonly code: Code[] = [];
   readonly locals: Locals;
+  readonly args: readonly Code[];
 
-  constructor(parameters: number) {
+  constructor(
+    parameters: number,
+    private readonly constants: ConstantTable,
+  ) {
     this.locals = new Locals(parameters);
+    this.args = Array.from({ length: parameters }, (_, i) => get(i));
+  }
+
+  floats(value: number): Code {
+    return this.constants.floats(value);
+  }
+
+  ints(value: number): Code {
+    return this.constants.ints(value);
   }
 
   keep(value: Code, type: ValueType = v128): Code {
@@ -85,7 +107,7 @@ class Body {
   }
 }
 
-type Maker = (library: Library, body: Body) => Code;
+type Maker = (library: Library, scope: Scope) => Code;
 
 /** The functions of one module, added when first asked for. */
 export class Library {
@@ -119,10 +141,15 @@ export class Library {
     return make === undefined ? null : call(this.add(name, v128, args.length, make), ...args);
   }
 
-  private add(name: string, type: ValueType, arity: number, make: Maker): number {
+  /** The same written in place, which saves the call and lets constants stay in registers; null where that does not pay. */
+  inlined(name: string, scope: Scope): Code | null {
+    return short.has(name) ? (makers[name] as Maker)(this, scope) : null;
+  }
+
+  private add(name: string, type: ValueType, arity: number, make: (library: Library, body: Body) => Code): number {
     let fn = this.known.get(name);
     if (fn === undefined) {
-      const body = new Body(arity);
+      const body = new Body(arity, this.constants);
       const result = make(this, body);
       fn = this.module.addFunction(new Array<ValueType>(arity).fill(type), [type], body.locals, [body.code, result]);
       this.known.set(name, fn);
@@ -136,8 +163,8 @@ export class Library {
   }
 
   /** Horner's rule, highest coefficient first. */
-  polynomial(x: Code, coefficients: readonly number[]): Code {
-    const [first, ...others] = coefficients.map((c) => this.constants.floats(c));
+  polynomial(scope: Scope, x: Code, coefficients: readonly number[]): Code {
+    const [first, ...others] = coefficients.map((c) => scope.floats(c));
     return others.reduce<Code>((sum, c) => this.madd(sum, x, c), first);
   }
 
@@ -158,126 +185,126 @@ const magicBits = 0x4b400000;
 const atMost = floats.pmin;
 const atLeast = floats.pmax;
 
-/** e^x of |x| up to about 100. */
-function exponential(library: Library, body: Body, x: Code): Code {
-  const { constants } = library;
-  const shifted = body.keep(library.madd(x, constants.floats(Math.LOG2E), constants.floats(magic)));
-  const turns = body.keep(floats.sub(shifted, constants.floats(magic)));
-  const high = library.madd(turns, constants.floats(-0.693359375), x);
-  const r = body.keep(library.madd(turns, constants.floats(2.12194440054690583e-4), high));
-  const p = library.polynomial(r, [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1]);
-  const y = floats.add(library.madd(p, floats.mul(r, r), r), constants.floats(1));
+/** e^x of |x| up to about 100, or of x whose result is a normal number. */
+function exponential(library: Library, scope: Scope, x: Code, range: "normal" | "all"): Code {
+  const shifted = scope.keep(library.madd(x, scope.floats(Math.LOG2E), scope.floats(magic)));
+  const turns = scope.keep(floats.sub(shifted, scope.floats(magic)));
+  const high = library.madd(turns, scope.floats(-0.693359375), x);
+  const r = scope.keep(library.madd(turns, scope.floats(2.12194440054690583e-4), high));
+  const p = library.polynomial(
+    scope,
+    r,
+    [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
+  );
+  const y = floats.add(library.madd(p, floats.mul(r, r), r), scope.floats(1));
   // 2^n in two factors, so that the smallest and largest results come out right.
-  const n = body.keep(ints.sub(shifted, constants.ints(magicBits)));
-  const half = body.keep(ints.shr(n, int.const(1)));
-  const powerOf = (e: Code): Code => ints.shl(ints.add(e, constants.ints(127)), int.const(23));
+  const n = scope.keep(ints.sub(shifted, scope.ints(magicBits)));
+  const powerOf = (e: Code): Code => ints.shl(ints.add(e, scope.ints(127)), int.const(23));
+  if (range === "normal") return floats.mul(y, powerOf(n));
+  const half = scope.keep(ints.shr(n, int.const(1)));
   return floats.mul(floats.mul(y, powerOf(half)), powerOf(ints.sub(n, half)));
 }
 
-function exp(library: Library, body: Body): Code {
-  const x = body.keep(atLeast(atMost(get(0), library.constants.floats(89)), library.constants.floats(-104)));
-  return exponential(library, body, x);
+function exp(library: Library, scope: Scope): Code {
+  const x = scope.keep(atLeast(atMost(scope.args[0], scope.floats(89)), scope.floats(-104)));
+  return exponential(library, scope, x, "all");
 }
 
-function log(library: Library, body: Body): Code {
-  const x = get(0);
-  const tiny = body.keep(floats.lt(x, library.constants.floats(1.17549435e-38)));
-  const scaled = body.keep(vector.choose(floats.mul(x, library.constants.floats(8388608)), x, tiny));
-  const bits = body.keep(ints.sub(scaled, library.constants.ints(0x3f3504f3)));
+function log(library: Library, scope: Scope): Code {
+  const x = scope.args[0];
+  const tiny = scope.keep(floats.lt(x, scope.floats(1.17549435e-38)));
+  const scaled = scope.keep(vector.choose(floats.mul(x, scope.floats(8388608)), x, tiny));
+  const bits = scope.keep(ints.sub(scaled, scope.ints(0x3f3504f3)));
   // The mantissa between √½ and √2.
-  const exponent = ints.sub(ints.shr(bits, int.const(23)), vector.and(tiny, library.constants.ints(23)));
-  const e = body.keep(floats.fromInts(exponent));
-  const mantissa = ints.add(vector.and(bits, library.constants.ints(0x7fffff)), library.constants.ints(0x3f3504f3));
-  const m = body.keep(floats.sub(mantissa, library.constants.floats(1)));
-  const z = body.keep(floats.mul(m, m));
+  const exponent = ints.sub(ints.shr(bits, int.const(23)), vector.and(tiny, scope.ints(23)));
+  const e = scope.keep(floats.fromInts(exponent));
+  const mantissa = ints.add(vector.and(bits, scope.ints(0x7fffff)), scope.ints(0x3f3504f3));
+  const m = scope.keep(floats.sub(mantissa, scope.floats(1)));
+  const z = scope.keep(floats.mul(m, m));
   const p = library.polynomial(
+    scope,
     m,
     [
       7.0376836292e-2, -1.151461031e-1, 1.167699874e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1,
       -2.4999993993e-1, 3.3333331174e-1,
     ],
   );
-  const small = library.madd(e, library.constants.floats(-2.1219444e-4), floats.mul(floats.mul(m, z), p));
-  const sum = floats.add(m, library.madd(z, library.constants.floats(-0.5), small));
-  const result = library.madd(e, library.constants.floats(0.693359375), sum);
-  const finite = vector.choose(result, x, floats.lt(x, library.constants.floats(Infinity))); // infinity and NaN stay
-  const positive = vector.choose(library.constants.floats(-Infinity), finite, floats.eq(x, library.constants.floats(0)));
-  return vector.choose(library.constants.floats(Number.NaN), positive, floats.lt(x, library.constants.floats(0)));
+  const small = library.madd(e, scope.floats(-2.1219444e-4), floats.mul(floats.mul(m, z), p));
+  const sum = floats.add(m, library.madd(z, scope.floats(-0.5), small));
+  const result = library.madd(e, scope.floats(0.693359375), sum);
+  const finite = vector.choose(result, x, floats.lt(x, scope.floats(Infinity))); // infinity and NaN stay
+  const positive = vector.choose(scope.floats(-Infinity), finite, floats.eq(x, scope.floats(0)));
+  return vector.choose(scope.floats(Number.NaN), positive, floats.lt(x, scope.floats(0)));
 }
 
-const withSignOf = (library: Library, magnitude: Code, x: Code): Code =>
-  vector.or(magnitude, vector.and(x, library.constants.ints(-(2 ** 31))));
+const withSignOf = (scope: Scope, magnitude: Code, x: Code): Code => vector.or(magnitude, vector.and(x, scope.ints(-(2 ** 31))));
 
-function tanh(library: Library, body: Body): Code {
-  const x = get(0);
-  const a = body.keep(floats.abs(x));
-  const z = body.keep(floats.mul(x, x));
-  const p = library.polynomial(z, [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1]);
-  const near = body.keep(library.madd(floats.mul(p, z), x, x));
-  const doubled = body.keep(atMost(floats.add(a, a), library.constants.floats(40)));
-  const e = exponential(library, body, doubled);
-  const far = body.keep(
-    floats.sub(library.constants.floats(1), floats.div(library.constants.floats(2), floats.add(e, library.constants.floats(1)))),
-  );
-  return vector.choose(near, withSignOf(library, far, x), floats.lt(a, library.constants.floats(0.625)));
+function tanh(library: Library, scope: Scope): Code {
+  const x = scope.args[0];
+  const a = scope.keep(floats.abs(x));
+  const z = scope.keep(floats.mul(x, x));
+  const p = library.polynomial(scope, z, [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1]);
+  const near = scope.keep(library.madd(floats.mul(p, z), x, x));
+  const doubled = scope.keep(atMost(floats.add(a, a), scope.floats(40)));
+  const e = exponential(library, scope, doubled, "normal");
+  const far = scope.keep(floats.sub(scope.floats(1), floats.div(scope.floats(2), floats.add(e, scope.floats(1)))));
+  return vector.choose(near, withSignOf(scope, far, x), floats.lt(a, scope.floats(0.625)));
 }
 
-function erfVector(library: Library, body: Body): Code {
-  const x = get(0);
-  const a = body.keep(atMost(floats.abs(x), library.constants.floats(4)));
-  const s = body.keep(floats.mul(a, a));
-  const upper = library.polynomial(a, [-1.7285347e-5, 3.83197126e-4]);
-  const lower = library.polynomial(a, [-3.88396438e-3, 2.42546219e-2]);
+function erfVector(library: Library, scope: Scope): Code {
+  const x = scope.args[0];
+  const a = scope.keep(atMost(floats.abs(x), scope.floats(4)));
+  const s = scope.keep(floats.mul(a, a));
+  const upper = library.polynomial(scope, a, [-1.7285347e-5, 3.83197126e-4]);
+  const lower = library.polynomial(scope, a, [-3.88396438e-3, 2.42546219e-2]);
   let r = library.madd(upper, s, lower);
-  for (const c of [-1.06777877e-1, -6.34846687e-1, -1.28717512e-1]) r = library.madd(r, a, library.constants.floats(c));
-  const exponent = body.keep(library.madd(r, a, floats.neg(a)));
-  const far = body.keep(floats.sub(library.constants.floats(1), exponential(library, body, exponent)));
-  const p = library.polynomial(s, [-5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1]);
-  const near = body.keep(library.madd(p, x, x));
+  for (const c of [-1.06777877e-1, -6.34846687e-1, -1.28717512e-1]) r = library.madd(r, a, scope.floats(c));
+  const exponent = scope.keep(library.madd(r, a, floats.neg(a)));
+  const far = scope.keep(floats.sub(scope.floats(1), exponential(library, scope, exponent, "normal")));
+  const p = library.polynomial(scope, s, [-5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1]);
+  const near = scope.keep(library.madd(p, x, x));
   // NaN fails the comparison and is then in `far`.
-  return vector.choose(withSignOf(library, far, x), near, floats.gt(a, library.constants.floats(0.927734375)));
+  return vector.choose(withSignOf(scope, far, x), near, floats.gt(a, scope.floats(0.927734375)));
 }
 
 /** Sine (shift 0) or cosine (shift 1). */
 const circular =
   (name: "sin" | "cos", shift: number): Maker =>
-  (library, body) => {
-    const x = get(0);
-    const shifted = body.keep(library.madd(x, library.constants.floats(2 / Math.PI), library.constants.floats(magic)));
-    const turns = body.keep(floats.sub(shifted, library.constants.floats(magic)));
+  (library, scope) => {
+    const x = scope.args[0];
+    const shifted = scope.keep(library.madd(x, scope.floats(2 / Math.PI), scope.floats(magic)));
+    const turns = scope.keep(floats.sub(shifted, scope.floats(magic)));
     let r: Code = x;
-    for (const part of [1.5703125, 4.837512969970703125e-4, 7.54978995489188216e-8])
-      r = library.madd(turns, library.constants.floats(-part), r);
-    const y = body.keep(r);
-    const z = body.keep(floats.mul(y, y));
-    const sine = library.madd(floats.mul(library.polynomial(z, [-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1]), z), y, y);
-    const even = library.polynomial(z, [2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2, -0.5, 1]);
-    const quadrant = body.keep(ints.add(shifted, library.constants.ints(shift)));
-    const odd = ints.eq(vector.and(quadrant, library.constants.ints(1)), library.constants.ints(1));
-    const flip = ints.shl(vector.and(quadrant, library.constants.ints(2)), int.const(30));
-    const result = body.variable(vector.xor(vector.choose(even, sine, odd), flip));
+    for (const part of [1.5703125, 4.837512969970703125e-4, 7.54978995489188216e-8]) r = library.madd(turns, scope.floats(-part), r);
+    const y = scope.keep(r);
+    const z = scope.keep(floats.mul(y, y));
+    const sine = library.madd(floats.mul(library.polynomial(scope, z, [-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1]), z), y, y);
+    const even = library.polynomial(scope, z, [2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2, -0.5, 1]);
+    const quadrant = scope.keep(ints.add(shifted, scope.ints(shift)));
+    const odd = ints.eq(vector.and(quadrant, scope.ints(1)), scope.ints(1));
+    const flip = ints.shl(vector.and(quadrant, scope.ints(2)), int.const(30));
+    const near = vector.xor(vector.choose(even, sine, odd), flip);
     // Where the reduction would lose bits, and for infinities.
-    body.code.push(when(vector.anyTrue(floats.gt(floats.abs(x), library.constants.floats(8192))), set(result, library.lanes(name, x))));
-    return get(result);
+    return either(vector.anyTrue(floats.gt(floats.abs(x), scope.floats(8192))), v128, library.lanes(name, x), near);
   };
 
 const rotations = [13, 15, 26, 6, 17, 29, 16, 24] as const;
 
 /** The first word of Threefry-2x32-20, as `threefry2x32` of the kernel IR has it. */
-function threefry(library: Library, body: Body): Code {
-  const [key0, key1, counter0, counter1] = [0, 1, 2, 3].map(get);
-  const keys = [key0, key1, body.keep(vector.xor(vector.xor(key0, key1), library.constants.ints(0x1bd11bda)))];
-  let x0 = body.keep(ints.add(counter0, key0));
-  let x1 = body.keep(ints.add(counter1, key1));
+function threefry(_: Library, scope: Scope): Code {
+  const [key0, key1, counter0, counter1] = scope.args;
+  const keys = [key0, key1, scope.keep(vector.xor(vector.xor(key0, key1), scope.ints(0x1bd11bda)))];
+  let x0 = scope.keep(ints.add(counter0, key0));
+  let x1 = scope.keep(ints.add(counter1, key1));
   for (let round = 0; round < 20; round++) {
     const r = rotations[round % 8];
-    x0 = body.keep(ints.add(x0, x1));
+    x0 = scope.keep(ints.add(x0, x1));
     const rotated = vector.or(ints.shl(x1, int.const(r)), ints.shrUnsigned(x1, int.const(32 - r)));
-    x1 = body.keep(vector.xor(rotated, x0));
+    x1 = scope.keep(vector.xor(rotated, x0));
     if (round % 4 === 3) {
       const step = (round + 1) / 4;
-      x0 = body.keep(ints.add(x0, keys[step % 3]));
-      x1 = body.keep(ints.add(ints.add(x1, keys[(step + 1) % 3]), library.constants.ints(step)));
+      x0 = scope.keep(ints.add(x0, keys[step % 3]));
+      x1 = scope.keep(ints.add(ints.add(x1, keys[(step + 1) % 3]), scope.ints(step)));
     }
   }
   return x0;
@@ -336,6 +363,9 @@ const makers: Readonly<Record<string, Maker | undefined>> = {
   cos: circular("cos", 1),
   threefry,
 };
+
+/** Worth writing in place. */
+const short: ReadonlySet<string> = new Set(["exp", "log", "tanh", "erf"]);
 
 /** Whether {@link Library.vector} has it. */
 export const hasVector = (name: string): boolean => makers[name] !== undefined;

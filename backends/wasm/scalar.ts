@@ -3,7 +3,7 @@ import type { DType } from "../../engine/dtype.js";
 import { InternalError } from "../../engine/errors.js";
 import type { CallExpr, Combine, ScalarFn } from "../../engine/kernel/ir.js";
 import { type Code, double, f32, f64, float, floats, i32, int, ints, select, type ValueType, vector } from "./binary.js";
-import { hasVector, isDoubleFunction, type Library } from "./math.js";
+import { hasVector, isDoubleFunction, type Library, type Scope } from "./math.js";
 
 /** Keeps a value under a local of the current block, so that it can be used twice. */
 export type Keep = (value: Code, type: ValueType) => Code;
@@ -232,7 +232,12 @@ function vectorIntCall(e: CallExpr, [a, b]: readonly Code[]): Code | null {
   }
 }
 
-function vectorFloatCall(e: CallExpr, args: readonly Code[], library: Library): Code | null {
+function vectorFloatCall(
+  e: CallExpr,
+  args: readonly Code[],
+  library: Library,
+  scope: (args: readonly Code[]) => Scope | null,
+): Code | null {
   const [a, b] = args;
   switch (e.fn) {
     case "add":
@@ -258,8 +263,10 @@ function vectorFloatCall(e: CallExpr, args: readonly Code[], library: Library): 
       const one = vector.floats(1);
       return floats.sub(vector.and(floats.gt(a, zero), one), vector.and(floats.lt(a, zero), one));
     }
-    default:
-      return library.vector(e.fn, args);
+    default: {
+      const here = scope(args);
+      return (here && library.inlined(e.fn, here)) ?? library.vector(e.fn, args);
+    }
   }
 }
 
@@ -307,14 +314,19 @@ function vectorCast(e: CallExpr, a: Code): Code | null {
 }
 
 /** A call on vectors of four lanes that are already locals, or null where there is none and each lane goes by itself. */
-export function vectorCall(e: CallExpr, args: readonly Code[], library: Library): Code | null {
+export function vectorCall(
+  e: CallExpr,
+  args: readonly Code[],
+  library: Library,
+  scope: (args: readonly Code[]) => Scope | null,
+): Code | null {
   const from = e.args[0].dtype;
   if (e.fn === "where") return vector.choose(args[1], args[2], args[0]);
   if (e.fn === "cast") return vectorCast(e, args[0]);
   if (e.fn === "threefry") return library.vector("threefry", args);
   if (from === "bool") return vectorBoolCall(e.fn, args);
   if (isComparison(e.fn)) return (from === "float32" ? floats : ints)[e.fn](args[0], args[1]);
-  return from === "int32" ? vectorIntCall(e, args) : vectorFloatCall(e, args, library);
+  return from === "int32" ? vectorIntCall(e, args) : vectorFloatCall(e, args, library, scope);
 }
 
 /** `value` folded into an accumulator. */
