@@ -43,7 +43,7 @@ export function factors(n: number): number[] {
 }
 
 /** e^(−2πi k/n) for k < n, the angle reduced to the first octant so that symmetric twiddles are exactly symmetric. */
-function rootsOfUnity(n: number): Float64Array {
+export function rootsOfUnity(n: number): Float64Array {
   const roots = new Float64Array(2 * n);
   for (let k = 0; k < n; k++) {
     const eighth = Math.floor((8 * k) / n);

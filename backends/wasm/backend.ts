@@ -6,7 +6,8 @@ import { printKernel } from "../../engine/kernel/print.js";
 import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime } from "../backend.js";
 import { makeTransform } from "../loops/lines.js";
 import { floats, get, Locals, ModuleWriter, v128 } from "./binary.js";
-import { compileLoops, type LoopModule } from "./emit.js";
+import { compileLoops, type LoopModule, type Target } from "./emit.js";
+import { compileLines } from "./line-module.js";
 import { lineKernels } from "./lines.js";
 import { ConstantTable } from "./math.js";
 import { addressable, Heap } from "./memory.js";
@@ -210,7 +211,9 @@ export class WasmBackend implements Backend {
 
   /** The modules of a kernel as text: emitted once more, as nobody else needs their bytes. */
   private async text(kernel: Kernel): Promise<string> {
-    if (kernel.kind === "loops") return moduleText(this.emit(kernel).bytes);
+    if (kernel.kind === "loops") return moduleText(compileLoops(kernel, this.target).bytes);
+    const lines = compileLines(kernel, this.target);
+    if (lines !== null) return moduleText(lines.bytes);
     const { gather, scatter } = lineKernels(kernel);
     return [
       await this.text(gather),
@@ -316,12 +319,20 @@ export class WasmBackend implements Backend {
     giveBack: (address, elements) => this.heap.free(address, 4 * elements),
   };
 
+  private get target(): Target {
+    return { relaxed: this.relaxed, shared: this.pool !== null, constants: this.constants };
+  }
+
   private loops(kernel: LoopKernel): Compiled {
+    return this.cached(kernel, () => compileLoops(kernel, this.target));
+  }
+
+  private cached(kernel: Kernel, make: () => LoopModule): Compiled {
     // The name says nothing of what is computed.
     const source = printKernel({ ...kernel, name: "kernel" });
     let known = this.compiled.get(source);
     if (known === undefined) {
-      const loops = this.load(kernel, source);
+      const loops = this.load(kernel, source, make);
       known = { loops, run: this.inCaller(loops) };
       if (this.compiled.size >= maxCached) this.evict();
       this.compiled.set(source, known);
@@ -335,14 +346,9 @@ export class WasmBackend implements Backend {
     this.pool?.drop(loops.id);
   }
 
-  private emit(kernel: LoopKernel): LoopModule {
-    const { relaxed, constants } = this;
-    return compileLoops(kernel, { relaxed, shared: this.pool !== null, constants });
-  }
-
-  private load(kernel: LoopKernel, source: string): Loops {
+  private load(kernel: Kernel, source: string, make: () => LoopModule): Loops {
     try {
-      const { bytes, phases, scratch } = this.emit(kernel);
+      const { bytes, phases, scratch } = make();
       return { id: this.kernels++, module: new WebAssembly.Module(bytes), buffers: kernel.buffers, phases, scratch };
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -367,7 +373,9 @@ export class WasmBackend implements Backend {
     };
   }
 
-  private template(kernel: TemplateKernel): { loops: null; run: Run } {
+  private template(kernel: TemplateKernel): Compiled | { loops: null; run: Run } {
+    const module = compileLines(kernel, this.target);
+    if (module !== null) return this.cached(kernel, () => module);
     const { gather, scatter, lines, lengthIn, lengthOut } = lineKernels(kernel);
     const { dtype } = kernel.input;
     const [before, after] = [this.loops(gather), this.loops(scatter)];

@@ -241,6 +241,15 @@ export const floats = {
   relaxedMadd: ternary(...simd(0x105)),
 };
 
+/** Two lanes of 64 bits. */
+export const doubles = {
+  add: vectorOps(0xf0),
+  /** Of lanes 0 and 1. */
+  fromFloats: vectorOp(0x5f),
+  /** Into lanes 0 and 1, zeros elsewhere. */
+  toFloats: vectorOp(0x5e),
+};
+
 function flatten(code: Code, into: number[]): void {
   if (typeof code === "number") into.push(code);
   else for (const part of code) flatten(part, into);

@@ -1,6 +1,6 @@
 /** Kernels as WebAssembly modules: clamped, vectorised and tiled loops, one function for each shape of tile. */
 import { isFloating } from "../../engine/dtype.js";
-import type { BufferSpec, Expr, LoopKernel, Store } from "../../engine/kernel/ir.js";
+import type { Axis, BufferSpec, Expr, LoopKernel, Store } from "../../engine/kernel/ir.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
 import type { Loop } from "../loops/clamp.js";
 import { Importer, mergeAxes, type Nest, storeExprs } from "../loops/nest.js";
@@ -102,7 +102,30 @@ function emitPhase(
   return { steps, work };
 }
 
-function importsOf(nest: Nest): ReadonlySet<ImportName> {
+/** Functions of the addresses and the values of `given`, one for each part of a nest in which those are free. */
+export function blockFunctions(
+  module: ModuleWriter,
+  library: Library,
+  pool: ExprPool,
+  buffers: readonly BufferSpec[],
+  nest: Nest,
+  given: readonly Axis[],
+): readonly number[] {
+  const parameters = [...buffers, ...given].map((): ValueType => i32);
+  return vectorize(pool, mergeAxes(pool, nest))
+    .flatMap((part) => tileNest(pool, part))
+    .map((part) => {
+      const locals = new Locals(parameters.length);
+      const writer = new Writer(pool, buffers, part.weakened, part.lanes, locals, library);
+      given.forEach((axis, i) => {
+        writer.bind(axis, buffers.length + i);
+      });
+      emitNest(writer, part, { ...stepsOf(part), axes: [] }, get(0), get(0));
+      return module.addFunction(parameters, [], locals, writer.finish());
+    });
+}
+
+export function importsOf(nest: Nest): ReadonlySet<ImportName> {
   const used = new Set<ImportName>();
   for (const e of nodesOf([...nest.stages.map((stage) => stage.body), ...nest.stores.flatMap(storeExprs)])) {
     if (e.op === "call") for (const name of importsFor(e.fn, e.dtype === "float64")) used.add(name);

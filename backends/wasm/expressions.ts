@@ -88,6 +88,7 @@ export class Writer {
   private block = new Block(null, false, false, (body) => body);
   private readonly axisLocals = new Map<Axis, number>();
   private readonly axisBlocks = new Map<Axis, Block>();
+  /** Of axes that are loops of their own. */
   private readonly steps = new Map<Axis, number>();
   private readonly results = new Map<number, Result>();
 
@@ -127,6 +128,12 @@ export class Writer {
   /** A loop over all of an axis. */
   openAxis(axis: Axis): void {
     this.openLoop(axis, this.pool.int(0), this.pool.int(axis.size), 1);
+  }
+
+  /** An axis whose value a parameter gives. */
+  bind(axis: Axis, parameter: number): void {
+    this.axisLocals.set(axis, parameter);
+    this.axisBlocks.set(axis, this.block);
   }
 
   /** A loop over the points of `axes`, the last one fastest, from one number to before another; at least one. */
@@ -480,11 +487,12 @@ export class Writer {
 
   /** A place that moves on with a loop, by an addition a round; null where the term is not the loop's own axis. */
   private pointer(home: Block, { coefficient, factor }: Term, scale: number, outer: Code | null): Code | null {
-    if (factor.op !== "axis" || this.axisBlocks.get(factor.axis) !== home || outer === null) return null;
+    const step = factor.op === "axis" ? this.steps.get(factor.axis) : undefined;
+    if (factor.op !== "axis" || step === undefined || this.axisBlocks.get(factor.axis) !== home || outer === null) return null;
     const stride = Math.imul(coefficient, scale);
     const local = this.locals.add(i32);
     home.entry.push(set(local, addTerm(outer, this.value(factor), stride)));
-    home.advance.push(set(local, int.add(get(local), int.const(Math.imul(stride, this.steps.get(factor.axis) as number)))));
+    home.advance.push(set(local, int.add(get(local), int.const(Math.imul(stride, step)))));
     return get(local);
   }
 

@@ -34,6 +34,9 @@ const isImported = (name: string): name is ImportName => (importNames as readonl
 /** Whether {@link Library.double} has it. */
 export const isDoubleFunction = (name: string): name is ImportName | "erf" => name === "erf" || isImported(name);
 
+/** That fit before the first buffer. */
+const mostConstants = 8192;
+
 /**
  * Constants of the functions, in memory that every kernel of a backend can read: a load is one instruction, where a vector written into
  * the code takes four.
@@ -55,6 +58,7 @@ export class ConstantTable {
   private bits(value: number): Code {
     let place = this.places.get(value);
     if (place === undefined) {
+      if (this.places.size >= mostConstants) return vector.ints([value, value, value, value]);
       place = 4 * this.places.size;
       new Int32Array(this.memory.buffer)[place / 4] = value;
       this.places.set(value, place);
