@@ -18,7 +18,7 @@ export class Blocks {
 
   constructor(
     private readonly pool: ExprPool,
-    private readonly count: number,
+    readonly count: number,
   ) {
     this.perStep = Math.ceil(count / Math.min(count, mostSteps));
     this.steps = Math.ceil(count / this.perStep);
@@ -56,4 +56,16 @@ export class Blocks {
     const outer = repeat([set(within, int.const(0)), inner, next(first)], int.lt(get(first), get(end)));
     return module.addFunction(parameters, [], locals, outer);
   }
+}
+
+/** The values of the axes at a position in row-major order. */
+export function pointOf(pool: ExprPool, axes: readonly Axis[], at: Expr): ReadonlyMap<Axis, Expr> {
+  const point = new Map<Axis, Expr>();
+  let rest = at;
+  for (let i = axes.length - 1; i >= 0; i--) {
+    const size = pool.int(axes[i].size);
+    point.set(axes[i], i === 0 ? rest : pool.mod(rest, size));
+    rest = pool.idiv(rest, size);
+  }
+  return point;
 }

@@ -12,6 +12,7 @@ import { packNest } from "./pack.js";
 import { type Group, type Steps, stepsOf } from "./steps.js";
 import { tileNest } from "./tile.js";
 import { type Reduction, type VectorNest, vectorize } from "./vectorize.js";
+import { type BlockPlan, windowPlan } from "./window.js";
 
 /** Terms that are added to one sum before it goes into the next: rounding errors of long float sums stay small. */
 const block = 512;
@@ -49,14 +50,15 @@ export function compileLoops(kernel: LoopKernel, { relaxed, shared, constants }:
   const nest = new Importer(pool).nest(kernel);
   const module = new ModuleWriter(shared);
   const library = new Library(module, importsOf(nest), relaxed, constants);
-  const { nests, scratch } = nest.axes.some((axis) => axis.size === 0)
-    ? { nests: [], scratch: [] }
-    : nestsOf(pool, nest, kernel.buffers.length);
+  const { plans, scratch } = nest.axes.some((axis) => axis.size === 0)
+    ? { plans: [], scratch: [] }
+    : plansOf(pool, nest, kernel.buffers.length);
   const buffers: readonly BufferSpec[] = [
     ...kernel.buffers,
     ...scratch.map((length): BufferSpec => ({ dtype: "float32", length, access: "readwrite" })),
   ];
-  const phases = nests.map((each, number) => {
+  const phases = plans.map((each, number) => {
+    if ("blocks" in each) return emitBlocks(module, library, pool, buffers, each, number);
     const parts = vectorize(pool, each).flatMap((part) => tileNest(pool, part));
     return emitPhase(module, library, pool, buffers, parts, number);
   });
@@ -64,9 +66,31 @@ export function compileLoops(kernel: LoopKernel, { relaxed, shared, constants }:
 }
 
 /** One after the other. */
-function nestsOf(pool: ExprPool, nest: Nest, buffers: number): { nests: readonly Nest[]; scratch: readonly number[] } {
+function plansOf(
+  pool: ExprPool,
+  nest: Nest,
+  buffers: number,
+): { readonly plans: readonly (Nest | BlockPlan)[]; readonly scratch: readonly number[] } {
   const merged = mergeAxes(pool, nest);
-  return packNest(pool, merged, buffers) ?? { nests: [merged], scratch: [] };
+  const window = windowPlan(pool, merged, buffers);
+  if (window !== null) return { plans: [window.weights, window.main], scratch: window.scratch };
+  const packed = packNest(pool, merged, buffers);
+  return packed === null ? { plans: [merged], scratch: [] } : { plans: packed.nests, scratch: packed.scratch };
+}
+
+function emitBlocks(
+  module: ModuleWriter,
+  library: Library,
+  pool: ExprPool,
+  buffers: readonly BufferSpec[],
+  { blocks, nests }: BlockPlan,
+  number: number,
+): Phase {
+  const parts = nests.map((nest) => blockParts(pool, nest));
+  const functions = parts.flat().map((part) => blockFunction(module, library, pool, buffers, part, blocks.axes));
+  module.export(`phase${number}`, blocks.run(module, buffers.length, functions));
+  const work = parts.flat().reduce((sum, part) => sum + stepsOf(part).work, 0);
+  return { steps: blocks.steps, work: work * blocks.count };
 }
 
 /** A function of its own for each part; the phase's steps are those of all parts, one after the other. */
@@ -102,27 +126,26 @@ function emitPhase(
   return { steps, work };
 }
 
-/** Functions of the addresses and the values of `given`, one for each part of a nest in which those are free. */
-export function blockFunctions(
+export const blockParts = (pool: ExprPool, nest: Nest): readonly VectorNest[] =>
+  vectorize(pool, mergeAxes(pool, nest)).flatMap((part) => tileNest(pool, part));
+
+/** A function of the addresses and the values of `given`, which are free in the nest. */
+export function blockFunction(
   module: ModuleWriter,
   library: Library,
   pool: ExprPool,
   buffers: readonly BufferSpec[],
-  nest: Nest,
+  nest: VectorNest,
   given: readonly Axis[],
-): readonly number[] {
+): number {
   const parameters = [...buffers, ...given].map((): ValueType => i32);
-  return vectorize(pool, mergeAxes(pool, nest))
-    .flatMap((part) => tileNest(pool, part))
-    .map((part) => {
-      const locals = new Locals(parameters.length);
-      const writer = new Writer(pool, buffers, part.weakened, part.lanes, locals, library);
-      given.forEach((axis, i) => {
-        writer.bind(axis, buffers.length + i);
-      });
-      emitNest(writer, part, { ...stepsOf(part), axes: [] }, get(0), get(0));
-      return module.addFunction(parameters, [], locals, writer.finish());
-    });
+  const locals = new Locals(parameters.length);
+  const writer = new Writer(pool, buffers, nest.weakened, nest.lanes, locals, library);
+  given.forEach((axis, i) => {
+    writer.bind(axis, buffers.length + i);
+  });
+  emitNest(writer, nest, { ...stepsOf(nest), axes: [] }, get(0), get(0));
+  return module.addFunction(parameters, [], locals, writer.finish());
 }
 
 export function importsOf(nest: Nest): ReadonlySet<ImportName> {

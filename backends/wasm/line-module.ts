@@ -4,8 +4,8 @@ import { ExprPool } from "../../engine/kernel/simplify.js";
 import { position } from "../loops/lines.js";
 import { Importer, type Nest } from "../loops/nest.js";
 import { get, i32, int, ModuleWriter, type ValueType } from "./binary.js";
-import { Blocks } from "./blocks.js";
-import { blockFunctions, importsOf, type LoopModule, type Target } from "./emit.js";
+import { Blocks, pointOf } from "./blocks.js";
+import { blockFunction, blockParts, importsOf, type LoopModule, type Target } from "./emit.js";
 import { Library } from "./math.js";
 import { lineSpace, writeTransform } from "./transform.js";
 
@@ -68,21 +68,11 @@ export function compileLines(kernel: TemplateKernel, { relaxed, shared, constant
   const parameters = [...buffers, ...blocks.axes].map((): ValueType => i32);
   const start = int.add(get(scratch), int.mul(get(buffers.length), int.const(4 * width * size)));
   const { locals, code } = writeTransform(kernel.template, space, start, parameters.length, library, dtype === "int32");
-  const before = blockFunctions(module, library, pool, buffers, gather, blocks.axes);
+  const functions = (nest: Nest): readonly number[] =>
+    blockParts(pool, nest).map((part) => blockFunction(module, library, pool, buffers, part, blocks.axes));
+  const before = functions(gather);
   const transform = module.addFunction(parameters, [], locals, code);
-  const after = blockFunctions(module, library, pool, buffers, scatter, blocks.axes);
+  const after = functions(scatter);
   module.export("phase0", blocks.run(module, buffers.length, [...before, transform, ...after]));
   return { bytes: module.finish(), phases: [{ steps: blocks.steps, work: lines * size * workPerElement }], scratch: [elements] };
-}
-
-/** The values of the axes at a position in row-major order. */
-function pointOf(pool: ExprPool, axes: readonly Axis[], at: Expr): ReadonlyMap<Axis, Expr> {
-  const point = new Map<Axis, Expr>();
-  let rest = at;
-  for (let i = axes.length - 1; i >= 0; i--) {
-    const size = pool.int(axes[i].size);
-    point.set(axes[i], i === 0 ? rest : pool.mod(rest, size));
-    rest = pool.idiv(rest, size);
-  }
-  return point;
 }

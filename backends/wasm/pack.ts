@@ -27,7 +27,7 @@ const blockBytes = 2 ** 18;
 
 const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
 
-function strideOf(index: Expr, axis: Axis): number | null {
+export function strideOf(index: Expr, axis: Axis): number | null {
   const terms = affine(index)?.terms ?? [];
   if (terms.some(({ factor }) => factor.op !== "axis")) return null;
   return terms.find(({ factor }) => factor.op === "axis" && factor.axis === axis)?.coefficient ?? 0;
