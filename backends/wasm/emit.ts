@@ -9,6 +9,8 @@ import { type Code, call, get, i32, int, Locals, ModuleWriter, select, type Valu
 import { Writer } from "./expressions.js";
 import { type ConstantTable, type ImportName, importsFor, Library } from "./math.js";
 import { packNest } from "./pack.js";
+import { planePlan } from "./planes.js";
+import { rowPlan } from "./rows.js";
 import { type Group, type Steps, stepsOf } from "./steps.js";
 import { tileNest } from "./tile.js";
 import { type Reduction, type VectorNest, vectorize } from "./vectorize.js";
@@ -74,6 +76,10 @@ function plansOf(
   const merged = mergeAxes(pool, nest);
   const window = windowPlan(pool, merged, buffers);
   if (window !== null) return { plans: [window.weights, window.main], scratch: window.scratch };
+  const planes = planePlan(pool, merged, buffers);
+  if (planes !== null) return { plans: [planes.main], scratch: [planes.scratch] };
+  const rows = rowPlan(pool, merged);
+  if (rows !== null) return { plans: [rows], scratch: [] };
   const packed = packNest(pool, merged, buffers);
   return packed === null ? { plans: [merged], scratch: [] } : { plans: packed.nests, scratch: packed.scratch };
 }

@@ -43,6 +43,8 @@ export interface VectorNest {
 }
 
 const width = 4;
+/** Sums that a row is added up in. */
+const chains = 4;
 
 const strideOf = (index: Expr, axis: Axis): number | null => {
   if (!axesOf(index).has(axis)) return 0;
@@ -287,9 +289,29 @@ class Builder {
 
   private joined(stage: Stage, move: (e: Expr) => Expr): number {
     const { whole, left } = this.terms(stage, move);
-    const first = whole();
-    if (left === null) return first;
-    return this.add({ kind: "joining", parts: [first, left()], combine: stage.combine, dtype: stage.body.dtype });
+    const parts = this.chains(stage, move) ?? [whole()];
+    if (left !== null) parts.push(left());
+    return parts.length === 1 ? parts[0] : this.add({ kind: "joining", parts, combine: stage.combine, dtype: stage.body.dtype });
+  }
+
+  /** A long row as several sums at once, as each addition waits for the one before; null where it is short, or products are summed. */
+  private chains(stage: Stage, move: (e: Expr) => Expr): number[] | null {
+    const { pool } = this;
+    const last = lastOf(stage.axes) as Axis;
+    const step = chains * width;
+    const rounds = Math.floor(last.size / step);
+    if (rounds < 4 || (stage.body.op === "call" && stage.body.fn === "mul")) return null;
+    const { lane } = this.split(last);
+    const part = (axis: Axis, by: number, start: number): number => {
+      const at = pool.add(pool.add(pool.mul(pool.axis(axis), pool.int(by)), pool.int(start)), pool.axis(lane));
+      const there = new Map([[last, at]]);
+      return this.plain({ ...stage, axes: this.withLast(stage.axes, axis) }, (e) => pool.substitute(move(e), there), true);
+    };
+    const outer = pool.newAxis(last.name, rounds);
+    const parts = Array.from({ length: chains }, (_, i) => part(outer, step, i * width));
+    const rest = Math.floor((last.size % step) / width);
+    if (rest > 0) parts.push(part(pool.newAxis(last.name, rest), width, rounds * step));
+    return parts;
   }
 
   private packed(stage: Stage, old: number, { axis, lane, modes }: Split, base: Expr): void {

@@ -60,8 +60,7 @@ export function windowPlan(pool: ExprPool, nest: Nest, buffers: number): WindowP
   const panel = pool.newAxis(column.name, Math.ceil(column.size / lane.size));
   const [group, member] = [pool.newAxis(row.name, row.size / rows), pool.newAxis(row.name, rows)];
   const joined = (outer: Axis, inner: Axis): Expr => pool.add(pool.mul(pool.axis(outer), pool.int(inner.size)), pool.axis(inner));
-  const place = (order: readonly Axis[]): Expr =>
-    order.reduce((sum, axis) => pool.add(pool.mul(sum, pool.int(axis.size)), pool.axis(axis)), pool.int(0));
+  const place = (order: readonly Axis[]): Expr => placeOf(pool, order);
 
   // The weights, for all blocks.
   const others = nest.axes.filter((axis) => axis !== row && axesOf(weight).has(axis));
@@ -109,7 +108,11 @@ function isWindow(image: LoadExpr, column: Axis, terms: readonly Axis[]): boolea
   );
 }
 
-const copyNest = (axes: readonly Axis[], index: Expr, buffer: number, value: Expr): Nest => ({
+/** Position in row-major order. */
+export const placeOf = (pool: ExprPool, order: readonly Axis[]): Expr =>
+  order.reduce((sum, axis) => pool.add(pool.mul(sum, pool.int(axis.size)), pool.axis(axis)), pool.int(0));
+
+export const copyNest = (axes: readonly Axis[], index: Expr, buffer: number, value: Expr): Nest => ({
   axes,
   stages: [],
   stores: [{ buffer, axes: [], index, value, guard: null }],

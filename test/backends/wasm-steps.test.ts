@@ -86,8 +86,8 @@ describe("steps of a kernel", () => {
 
   it("are few where all points need the same sum: one for whole vectors, one for what is left", () => {
     const b = new Builder();
-    const [i, k] = [b.axis("i", 100), b.axis("k", 5000)];
-    const x = b.buffer("float32", 5000);
+    const [i, k] = [b.axis("i", 100), b.axis("k", 50_000)];
+    const x = b.buffer("float32", 50_000);
     const sum = b.reduce([k], "add", b.load(x, k));
     b.write([i], b.pool.mul(sum, b.read("float32", [i], [100])));
     for (const count of expectSame(b.kernel("scaled", [i]), 5)) expect(count).toBeLessThanOrEqual(2);
