@@ -79,9 +79,9 @@ function combinations(values: readonly number[], arity: number, fits: (row: read
   return Array.from({ length: arity }, (_, i) => kept.map((row) => row[i]));
 }
 
-/** Whether the backend holds these integers exactly; −2³¹ is one more than the largest. */
-const holds = ({ limits: { maxExactInteger } }: Backend, ...values: readonly number[]): boolean =>
-  values.every((value) => value <= maxExactInteger && value >= -(maxExactInteger + 1));
+/** Whether the backend holds these integers exactly; among whole words −2³¹ is one more than the largest. */
+const holds = ({ limits: { maxExactInteger: most } }: Backend, ...values: readonly number[]): boolean =>
+  values.every((value) => value <= most && value >= (most === 2 ** 31 - 1 ? -(2 ** 31) : -most));
 
 /** Whether a product that wraps into the range again is one that the backend holds on the way. */
 const keeps = (backend: Backend, fn: ScalarFn, [a, b]: readonly number[]): boolean =>
