@@ -49,6 +49,7 @@ const subjects: readonly Subject[] = [
   ...subject(2, numbers, ["add", "sub", "mul", "min", "max"], [...everyday, ...large]),
   ...subject(1, numbers, ["neg", "abs", "sign"], [...everyday, ...large]),
   ...subject(2, floats, ["div"], everyday),
+  ...subject(2, floats, ["rem"], [...everyday, 0.1, -0.1, 1e10, -3e-5, 16777213]),
   ...subject(2, floats, ["pow"], [...specials, 1, -1, 2, -2, 3, 0.5, -0.5, 1.5, 10], transcendental),
   ...subject(2, ["int32"], ["idiv", "mod", "bitAnd", "bitOr", "bitXor"]),
   ...subject(1, floats, ["sqrt"], [...everyday, 1e10]),

@@ -100,6 +100,8 @@ function printFloat(e: CallExpr, args: readonly Text[]): Text | null {
       return binary(a, "*", b, strength.product);
     case "div":
       return binary(a, "/", b, strength.product);
+    case "rem":
+      return binary(a, "%", b, strength.product);
     case "neg":
       return prefix("-", a);
     case "pow":
@@ -217,6 +219,7 @@ const expensive: ReadonlySet<string> = new Set([
   "sqrt",
   "idiv",
   "mod",
+  "rem",
 ]);
 
 export const javaScript: Dialect = {

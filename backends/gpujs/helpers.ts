@@ -43,6 +43,26 @@ function floorModulo(a, b) {
   if (b === 0) { return 0; }
   return a - b * Math.floor(a / b);
 }`),
+  /** The divisor doubled up to the dividend, then subtracted on its way back: every step is exact, in every precision. */
+  remainder: helper(`
+function remainder(a, b) {
+  const d = Math.abs(b);
+  let r = Math.abs(a);
+  if (a !== a || b !== b || d === 0 || r === 1 / 0) { return 0 / 0; }
+  if (r < d) { return a; }
+  let t = d;
+  for (let i = 0; i < 300; i++) {
+    if (r - t >= t) { t = t + t; }
+  }
+  for (let j = 0; j < 300; j++) {
+    if (t >= d) {
+      if (r >= t) { r = r - t; }
+      t = t / 2;
+    }
+  }
+  if (a < 0) { return -r; }
+  return r;
+}`),
   /** Logical: what an arithmetic shift fills with ones is added back. */
   shiftRight: helper(`
 function shiftRight(a, n) {

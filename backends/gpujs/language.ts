@@ -97,6 +97,8 @@ function float(e: CallExpr, args: readonly Text[]): Text | null {
       return binary(a, "/", b, strength.product);
     case "neg":
       return prefix("-", a);
+    case "rem":
+      return call("remainder", a, b);
     case "pow":
       return call("power", a, b);
     case "erf":

@@ -359,7 +359,7 @@ export class WasmBackend implements Backend {
   private inCaller({ module, phases, scratch }: Loops): Run {
     let exports: WebAssembly.Exports | null = null;
     return (...addresses) => {
-      const math = Math as unknown as Record<string, () => number>;
+      const math = Object.assign(Object.create(Math) as Record<string, () => number>, { rem: (a: number, b: number) => a % b });
       exports ??= new WebAssembly.Instance(module, { env: { memory: this.heap.memory }, math }).exports;
       const blocks: number[] = [];
       try {

@@ -25,11 +25,12 @@ import {
   when,
 } from "./binary.js";
 
-/** What modules may import as `math`: functions of doubles, JavaScript's own. */
+/** What modules may import as `math`: functions of doubles, JavaScript's own; `rem` is its `%`. */
 // biome-ignore format: a list
-const importNames = ["exp", "log", "log1p", "expm1", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "pow"] as const;
+const importNames = ["exp", "log", "log1p", "expm1", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "pow", "rem"] as const;
 
 export type ImportName = (typeof importNames)[number];
+const isBinary = (name: ImportName): boolean => name === "pow" || name === "rem";
 const isImported = (name: string): name is ImportName => (importNames as readonly string[]).includes(name);
 /** Whether {@link Library.double} has it. */
 export const isDoubleFunction = (name: string): name is ImportName | "erf" => name === "erf" || isImported(name);
@@ -124,7 +125,7 @@ export class Library {
     private readonly relaxed: boolean,
     readonly constants: ConstantTable,
   ) {
-    for (const name of used) this.known.set(`import ${name}`, module.importFunction(name, name === "pow" ? [f64, f64] : [f64], [f64]));
+    for (const name of used) this.known.set(`import ${name}`, module.importFunction(name, isBinary(name) ? [f64, f64] : [f64], [f64]));
   }
 
   /** JavaScript's function, of doubles. */

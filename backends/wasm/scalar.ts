@@ -346,7 +346,7 @@ export function combined(combine: Combine, dtype: DType, isVector: boolean, a: C
 
 const expensive: ReadonlySet<string> = new Set([
   ...["pow", "exp", "log", "log1p", "expm1", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf"],
-  ...["threefry", "div", "sqrt", "idiv", "mod"],
+  ...["threefry", "div", "sqrt", "idiv", "mod", "rem"],
 ]);
 
 export const isExpensive = (fn: ScalarFn): boolean => expensive.has(fn);

@@ -57,7 +57,7 @@ function workerMain(
     const kernel = kernels.get(id);
     if (kernel === undefined) throw new Error(`kernel ${id} is not known`);
     if (kernel.exports === null) {
-      const math = Math as unknown as Record<string, () => number>;
+      const math = Object.assign(Object.create(Math) as Record<string, () => number>, { rem: (a: number, b: number) => a % b });
       kernel.exports = new WebAssembly.Instance(kernel.module, { env: { memory: start.memory }, math }).exports;
     }
     return kernel.exports[`phase${phase}`] as Phase;

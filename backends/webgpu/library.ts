@@ -103,6 +103,30 @@ fn floorModulo(a: i32, b: i32) -> i32 {
   let r = a - (a / b) * b;
   return select(r, r + b, r != 0 && ((r < 0) != (b < 0)));
 }`),
+  /** The divisor doubled up to the dividend, then subtracted on its way back: every step is exact. */
+  remainderOf: helper(
+    `
+fn remainderOf(a: f32, b: f32) -> f32 {
+  let d = abs(b);
+  var r = abs(a);
+  if (isNaN(b) || d == 0.0f || !isFinite(a)) { return notANumber(); }
+  if (r < d) { return a; }
+  var t = d;
+  for (var i = 0; i < 300; i++) {
+    if (!(r - t >= t)) { break; }
+    t = t + t;
+  }
+  for (var i = 0; i < 300; i++) {
+    if (t < d) { break; }
+    if (r >= t) { r = r - t; }
+    t = t * 0.5f;
+  }
+  return select(r, -r, (bitcast<u32>(a) >> 31u) == 1u);
+}`,
+    "isNaN",
+    "isFinite",
+    "special",
+  ),
   /** First word of Threefry-2x32 with 20 rounds. */
   threefry: helper(`
 fn threefry(key0: i32, key1: i32, counter0: i32, counter1: i32) -> i32 {

@@ -122,6 +122,7 @@ const functions: Readonly<Partial<Record<CallExpr["fn"], string>>> = {
   sign: "signOf",
   neg: "negated",
   pow: "powOf",
+  rem: "remainderOf",
   exp: "expOf",
   log: "logOf",
   log1p: "log1pOf",

@@ -18,7 +18,7 @@ export interface Axis {
  * - arithmetic on floats or int32 (int32 wraps): add sub mul neg abs min max sign; float only: div pow
  *   (`min`/`max` propagate NaN; `sign` of NaN is 0; `pow` as IEEE; `div` by zero gives infinity or NaN);
  * - int32 only: idiv mod (both floor, as Python's; by zero gives 0), shl shr (logical; counts modulo 32), bitAnd bitOr bitXor;
- * - float only: sqrt exp log log1p expm1 sin cos tan asin acos atan sinh cosh tanh erf floor ceil round (half to even) trunc;
+ * - float only: rem (IEEE fmod: exact, the sign of the first; NaN of an infinity and by 0), sqrt exp log log1p expm1 sin cos tan asin acos atan sinh cosh tanh erf floor ceil round (half to even) trunc;
  * - comparisons, any one dtype → bool (NaN compares false, `ne` true): eq ne lt le gt ge; isNaN float → bool;
  * - bool: and or xor not;
  * - where(bool, a, b): only the chosen branch matters; cast: to the expression's dtype (float → int truncates toward zero, saturates,
@@ -36,6 +36,7 @@ export type ScalarFn =
   | "max"
   | "sign"
   | "pow"
+  | "rem"
   | "idiv"
   | "mod"
   | "shl"

@@ -154,6 +154,7 @@ const floatFunctions: { readonly [fn in ScalarFn]?: (a: number, b: number) => nu
   abs: Math.abs,
   sign: (a) => Number(a > 0) - Number(a < 0), // 0 for NaN, as PyTorch's
   pow: power,
+  rem: (a, b) => a % b,
   sqrt: Math.sqrt,
   exp: Math.exp,
   log: Math.log,

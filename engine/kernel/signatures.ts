@@ -24,6 +24,7 @@ const signatures: Readonly<Record<ScalarFn, readonly [arity: number, domain: Dom
   sign: [1, "number"],
   div: [2, "float"],
   pow: [2, "float"],
+  rem: [2, "float"],
   idiv: [2, "int"],
   mod: [2, "int"],
   shl: [2, "int"],

@@ -7,7 +7,7 @@ import { apply, type Tensor } from "../tensor.js";
 import { cast } from "./cast.js";
 import { anyDType, checkOptions, checkTensor, elementwiseSpec, floatingType, floats, numbers } from "./check.js";
 import { floor, log, sqrt, trunc } from "./elementwise-float.js";
-import { eq, ge, logicalAnd, lt, ne, where } from "./elementwise-logic.js";
+import { eq, ge, gt, logicalAnd, lt, ne, where } from "./elementwise-logic.js";
 import { filledLike } from "./leaf.js";
 import { elementwise, type Operand, resultType } from "./operands.js";
 import { defineOp, type GradRule, nonDifferentiable, type OpRecord, type Sample } from "./record.js";
@@ -131,6 +131,29 @@ export const floorModOp = arithmetic("floorMod", "mod", {
     },
   ],
   cost: 8,
+});
+export const remOp = arithmetic("rem", "rem", {
+  doc: "a − b trunc(a / b) of floats, exact (the sign is a's); NaN where a is infinite or b is 0.",
+  reference: "torch.fmod",
+  dtypes: floats,
+  grad: ({ inputs: [a, b], grad, needs }) => [needs(0) ? grad : null, needs(1) ? neg(mul(grad, trunc(div(a, b)))) : null],
+  samples: [
+    {
+      shapes: [[4], [4]],
+      data: [
+        [7.5, -7.5, 7.25, -0.5],
+        [2, 2.5, -2, -2],
+      ],
+    },
+    { shapes: [[], []], range: [0.5, 0.9] },
+    {
+      shapes: [
+        [0, 3],
+        [0, 3],
+      ],
+    },
+  ],
+  cost: 20,
 });
 export const negOp = arithmetic("neg", "neg", {
   doc: "−x.",
@@ -267,8 +290,23 @@ export function div(a: Operand, b: Operand, options?: { readonly roundingMode?: 
     const rest = elementwise(floorModOp, [a, b], boolAsInt);
     return where(logicalAnd(lt(quotient, 0), ne(rest, 0)), add(quotient, 1), quotient);
   }
+  return mode === "floor" ? flooredQuotient(a, b) : trunc(elementwise(divOp, [a, b], floatingType));
+}
+
+/** Where a remainder towards zero has to move on to be one with the divisor's sign. */
+const opposite = (rest: Tensor, b: Tensor): Tensor => logicalAnd(ne(rest, 0), ne(lt(rest, 0), lt(b, 0)));
+const divisorOf = (rest: Tensor, b: Operand): Tensor => (typeof b === "object" ? b : filledLike(rest, Number(b)));
+
+/** ⌊a / b⌋ of the exact quotient, as Python's: what is left over is taken off first, so that 1 by 0.1, which is a little more, gives 9. */
+function flooredQuotient(a: Operand, b: Operand): Tensor {
   const quotient = elementwise(divOp, [a, b], floatingType);
-  return mode === "floor" ? floor(quotient) : trunc(quotient);
+  const rest = elementwise(remOp, [a, b], floatingType);
+  const divisor = divisorOf(rest, b);
+  const towards = div(sub(a, rest), divisor);
+  const exact = where(opposite(rest, divisor), sub(towards, 1), towards);
+  const below = floor(exact);
+  const whole = where(gt(sub(exact, below), 0.5), add(below, 1), below);
+  return where(eq(divisor, 0), quotient, where(eq(exact, 0), trunc(quotient), whole));
 }
 
 /** ⌊a / b⌋ in the promoted dtype, broadcast; no gradient. Integers divided by 0 give 0. Reference: torch.floor_divide. */
@@ -277,11 +315,15 @@ export const floorDivide = (a: Operand, b: Operand): Tensor => div(a, b, { round
 /** a − b ⌊a / b⌋: the remainder with the sign of b, broadcast. Reference: torch.remainder. */
 export function remainder(a: Operand, b: Operand): Tensor {
   if (!isFloating(resultType([a, b]))) return elementwise(floorModOp, [a, b], boolAsInt);
-  return sub(a, mul(floor(div(a, b)), b));
+  const rest = elementwise(remOp, [a, b], floatingType);
+  return where(opposite(rest, divisorOf(rest, b)), add(rest, b), rest);
 }
 
 /** The remainder with the sign of a: a − b trunc(a / b), broadcast. Reference: torch.fmod. */
-export const fmod = (a: Operand, b: Operand): Tensor => sub(a, mul(div(a, b, { roundingMode: "trunc" }), b));
+export function fmod(a: Operand, b: Operand): Tensor {
+  if (isFloating(resultType([a, b]))) return elementwise(remOp, [a, b], floatingType);
+  return sub(a, mul(div(a, b, { roundingMode: "trunc" }), b));
+}
 
 /** The larger of two, broadcast; NaN if either is. Reference: torch.maximum. */
 export const maximum = (a: Operand, b: Operand): Tensor => elementwise(maximumOp, [a, b]);
