@@ -17,12 +17,15 @@ registerBackend("wasm", async ({ maxBytes, relaxed, threads, callerCycles }) =>
     relaxed: relaxed !== false,
   }),
 );
-const openWebgpu = async ({ software, limits, maxBytes }: DeviceOptions) => {
+const openWebgpu = async ({ software, limits, maxBytes, kernels, schedule, tune }: DeviceOptions) => {
   const { createWebgpuBackend } = await import("./backends/webgpu/index.js");
   return createWebgpuBackend({
     ...(typeof software === "boolean" ? { software } : {}),
     ...(limits === "default" ? { limits } : {}),
     ...(typeof maxBytes === "number" ? { maxBytes } : {}),
+    ...(kernels === "software" || kernels === "hardware" ? { kernels } : {}),
+    ...(typeof schedule === "number" ? { schedule } : {}),
+    ...(typeof tune === "boolean" ? { tune } : {}),
   });
 };
 registerBackend("webgpu", openWebgpu);

@@ -13,6 +13,8 @@ import { type Constants, maxPoints } from "./shader.js";
 import { Staging } from "./staging.js";
 import { hardwareMachine, type Machine, softwareMachine } from "./tile.js";
 import { runTimed } from "./timing.js";
+import { type Measure, measureOn, type Tuned, Tuner } from "./tuner.js";
+import { openStore, type TuningStore, Tunings } from "./tunings.js";
 
 export interface WebgpuOptions extends AdapterOptions {
   /** Refuse to hold more than this. */
@@ -23,6 +25,17 @@ export interface WebgpuOptions extends AdapterOptions {
   readonly kernels?: "software" | "hardware";
   /** Which of a kernel's schedules is taken, from the one that should be fastest (0, the default) on. All give the same bits. */
   readonly schedule?: number;
+  /**
+   * Measure schedules of kernels that have much to do, take the fastest, and remember it in a file (in pages, in localStorage). Default false: a
+   * kernel's first compilation on an adapter then takes as long as compiling and running some eight of them. Without effect beside `schedule`.
+   */
+  readonly tune?: boolean | Partial<TuneOptions>;
+}
+
+/** What the tuner does by itself where it is not told otherwise. */
+export interface TuneOptions {
+  readonly store: TuningStore;
+  readonly measure: Measure;
 }
 
 interface WebgpuBuffer extends BufferHandle {
@@ -46,7 +59,8 @@ const maxBindGroups = 1024;
 
 /** Opens a device on an adapter of its own. */
 export async function createWebgpuBackend(options: WebgpuOptions = {}): Promise<Backend> {
-  return new WebgpuBackend(await openDevice(options), options);
+  const store = options.tune ? ((options.tune === true ? null : options.tune.store) ?? (await openStore())) : null;
+  return new WebgpuBackend(await openDevice(options), options, store);
 }
 
 class WebgpuBackend implements Backend {
@@ -57,6 +71,7 @@ class WebgpuBackend implements Backend {
   private readonly pipelines: Pipelines;
   private readonly staging: Staging;
   private readonly queue: Queue;
+  private readonly tuner: Tuner | null;
   private readonly live = new Set<WebgpuBuffer>();
   /** What shaders read besides a kernel's buffers, by key. */
   private readonly constants = new Map<string, GPUBuffer>();
@@ -72,6 +87,7 @@ class WebgpuBackend implements Backend {
   constructor(
     private readonly opened: Opened,
     private readonly options: WebgpuOptions,
+    store: TuningStore | null,
   ) {
     const { device } = opened;
     this.device = device;
@@ -88,6 +104,11 @@ class WebgpuBackend implements Backend {
     this.pipelines = new Pipelines(device);
     this.staging = new Staging(device);
     this.queue = new Queue(device, options.queue);
+    const { tune, schedule } = options;
+    const measure =
+      (typeof tune === "object" && tune.measure) ||
+      measureOn(device, this.pipelines, this.staging, () => (options.maxBytes ?? Infinity) - this.bytes);
+    this.tuner = store === null || schedule !== undefined ? null : new Tuner(opened.description, this.machine, new Tunings(store), measure);
     device.addEventListener("uncapturederror", ({ error }) => {
       this.failure ??= new BackendError(name, error.message);
     });
@@ -100,7 +121,7 @@ class WebgpuBackend implements Backend {
   }
 
   describe(): string {
-    return `webgpu: kernels printed as WGSL, on ${this.opened.description}`;
+    return `webgpu: kernels printed as WGSL, on ${this.opened.description}${this.tuner === null ? "" : `, ${this.tuner.describe()}`}`;
   }
 
   allocate(dtype: DType, length: number): BufferHandle {
@@ -202,17 +223,25 @@ class WebgpuBackend implements Backend {
     this.check();
     const accepted = this.accepts(kernel);
     if (accepted !== true) throw new BackendError(name, `${kernel.name}: ${accepted}`);
-    const program = kernel.kind === "loops" ? emitLoops(kernel, this.machine, this.options.schedule) : emitLines(kernel, this.machine);
+    const { program, note } = await this.emit(kernel).catch((error: unknown) => this.explain(error));
     const cost = { milliseconds: null };
     if (program === null)
       return { kernel, source: "// an axis is empty: nothing to do\n", pipeline: null, groups: [0, 0], cost, constants: null };
     const { source, groups, constants } = program;
-    const pipeline = await this.pipelines.get(kernel, source, constants !== null).catch(async (error: unknown) => {
-      await Promise.race([this.device.lost, new Promise((later) => setTimeout(later, 0))]);
-      this.check();
-      throw error;
-    });
-    return { kernel, source, pipeline, groups, cost, constants: constants && this.constantBuffer(constants) };
+    const pipeline = await this.pipelines.get(kernel, source, constants !== null).catch((error: unknown) => this.explain(error));
+    return { kernel, source: (note ?? "") + source, pipeline, groups, cost, constants: constants && this.constantBuffer(constants) };
+  }
+
+  private async emit(kernel: Kernel): Promise<Tuned> {
+    if (kernel.kind === "template") return { program: emitLines(kernel, this.machine), note: null };
+    return this.tuner?.emit(kernel) ?? { program: emitLoops(kernel, this.machine, this.options.schedule), note: null };
+  }
+
+  /** Throws the error, or the loss of the device that it came of. */
+  private async explain(error: unknown): Promise<never> {
+    await Promise.race([this.device.lost, new Promise((later) => setTimeout(later, 0))]);
+    this.check();
+    throw error;
   }
 
   private constantBuffer({ key, values }: Constants): GPUBuffer {

@@ -16,10 +16,7 @@ const longSum = 512;
 /** `choice`: which of the schedules, from the one that should be fastest on. Null where there is nothing to do. The text names no kernel, so that equal ones share their code. */
 export function emitLoops(kernel: LoopKernel, machine: Machine, choice = 0): Program | null {
   if (kernel.axes.some((axis) => axis.size === 0)) return null;
-  const pool = new ExprPool();
-  const plain = mergeAxes(pool, new Importer(pool).nest(kernel));
-  const team = wantsTeam(plain, machine);
-  const nest = gpuNest(pool, plain, team);
+  const { pool, nest, team } = prepared(kernel, machine);
   if (team) return emitTeams(kernel, nest);
   const candidates = schedules(nest, kernel.buffers, machine);
   const schedule = candidates[Math.min(choice, candidates.length - 1)];
@@ -27,6 +24,26 @@ export function emitLoops(kernel: LoopKernel, machine: Machine, choice = 0): Pro
   const writer = new Writer(kernel.buffers, tiled.weakened);
   emitNest(writer, tiled);
   return shader(kernel.buffers, writer, { points: pointsOf(tiled.axes), fullGroups: machine.fullGroups });
+}
+
+/** Numbers of schedules that are worth a measurement: of those of about one size the best by estimate, in the order of estimates. */
+export function contenders(kernel: LoopKernel, machine: Machine, most: number): readonly number[] {
+  const { nest, team } = prepared(kernel, machine);
+  if (team) return [0];
+  const first = new Map<string, number>();
+  schedules(nest, kernel.buffers, machine).forEach(({ unroll, tiles }, i) => {
+    const points = tiles.reduce((product, [, by]) => product * by, 1);
+    const size = `${unroll} ${Math.floor(Math.log2(points))}`;
+    if (!first.has(size)) first.set(size, i);
+  });
+  return [...first.values()].slice(0, most);
+}
+
+function prepared(kernel: LoopKernel, machine: Machine): { readonly pool: ExprPool; readonly nest: GpuNest; readonly team: boolean } {
+  const pool = new ExprPool();
+  const plain = mergeAxes(pool, new Importer(pool).nest(kernel));
+  const team = wantsTeam(plain, machine);
+  return { pool, nest: gpuNest(pool, plain, team), team };
 }
 
 /** Whether a workgroup takes each point, as there are few points with long sums. It depends on the shape, and on the kind of adapter. */

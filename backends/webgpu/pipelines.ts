@@ -31,6 +31,11 @@ export class Pipelines {
     return pipeline;
   }
 
+  /** What has it keeps it. */
+  forget(source: string): void {
+    this.compiled.delete(source);
+  }
+
   clear(): void {
     this.compiled.clear();
     this.layouts.clear();

@@ -20,6 +20,7 @@ type Part = (typeof parts)[number];
 interface Flags {
   readonly quick: boolean;
   readonly software: boolean;
+  readonly tune: boolean;
   readonly only: readonly Part[];
   readonly json?: string;
   readonly cases: string;
@@ -35,6 +36,7 @@ const command = new Command("gpu")
   )
   .option("--quick", "smaller sizes and fewer rounds", false)
   .option("--software", "on the software adapter, with tiny sizes: tries this command, measures nothing of worth", false)
+  .option("--tune", "measure schedules of each kernel first and take the fastest; they are remembered", false)
   .addOption(new Option("--only <parts...>", "leave the other parts out").choices(parts).default(parts, "all"))
   .option("--json <file>", "also write the figures")
   .option("--cases <folder>", "folder with the reference cases", beside("test/fixtures"))
@@ -47,7 +49,7 @@ async function main(flags: Flags): Promise<number> {
   if (env !== null) return runAgain(env);
   const start = performance.now();
   const size: Size = flags.software ? "software" : flags.quick ? "quick" : "full";
-  const open = (): Promise<Device> => device("webgpu", { software: flags.software });
+  const open = (): Promise<Device> => device("webgpu", { software: flags.software, tune: flags.tune });
   const kernels = kernelWorkloads(size);
   const steps = stepWorkloads(size);
   const blank = [...kernels.map(({ name }) => ["kernels", name] as const), ...steps.map(({ name }) => ["steps", name] as const)];

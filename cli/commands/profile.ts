@@ -17,6 +17,7 @@ interface ProfileFlags {
   readonly roofline: boolean;
   readonly trace?: string;
   readonly device: string;
+  readonly tune: boolean;
 }
 
 const examples = `
@@ -36,6 +37,7 @@ export function profileCommand(): Command {
     .option("--no-roofline", "do not measure what the device can do at best")
     .option("--trace <file>", "also write every launch, for chrome://tracing or ui.perfetto.dev")
     .option("--device <name>", "where to compute", "auto")
+    .option("--tune", "on webgpu, measure schedules first and take the fastest; they are remembered", false)
     .addHelpText("after", examples)
     .action(async (flags: ProfileFlags) => {
       process.stdout.write(`${await run(flags)}\n`);
@@ -51,10 +53,11 @@ async function run({
   roofline,
   trace,
   device: deviceName,
+  tune,
 }: ProfileFlags): Promise<string> {
   const { inChans, numClasses, inputSize: usual } = modelInfo(name);
   const size = inputSize ?? usual;
-  const device = await openDevice(deviceName);
+  const device = await openDevice(deviceName, { tune });
   try {
     const model = createModel(name).train(train);
     const pixels = Float32Array.from({ length: batchSize * inChans * size * size }, (_, i) => Math.sin(i));
