@@ -44,11 +44,12 @@ async function results(on: Device, run: (make: Make) => readonly Tensor[]): Prom
 const numbers = [0, 3, 30];
 
 describe.each(["software", "hardware"] as const)("schedules of webgpu for %s", (kernels) => {
-  let devices: readonly Device[];
+  const devices: Device[] = [];
   const shaders: string[][] = numbers.map(() => []);
   beforeAll(async () => {
-    devices = await Promise.all(numbers.map((schedule) => device("webgpu", { kernels, schedule })));
-    for (const [i, { backend }] of devices.entries()) {
+    for (const [i, schedule] of numbers.entries()) {
+      devices[i] = await device("webgpu", { kernels, schedule });
+      const { backend } = devices[i];
       const compile = backend.compile.bind(backend);
       backend.compile = async (kernel) => {
         const executable = await compile(kernel);
