@@ -4,7 +4,7 @@ import { debugLog } from "../debug.js";
 import { type Device, defaultDevice } from "../device.js";
 import { hostArray, type TypedArray } from "../dtype.js";
 import { OpError } from "../errors.js";
-import { type Node, varying } from "../graph.js";
+import { type Node, newNodeId, varying } from "../graph.js";
 import type { HostFunction } from "../ops/host.js";
 import { schedule } from "../schedule/schedule.js";
 import { walk } from "../schedule/walk.js";
@@ -74,7 +74,7 @@ export function compile<A extends readonly Tree[], R>(fn: (...args: A) => R, opt
     let trace = traces.get(signature);
     const isFirst = trace === undefined;
     if (trace === undefined) {
-      trace = makeTrace(fn, args, device, flat);
+      trace = await makeTrace(fn, args, device, flat);
       traces.set(signature, trace);
       debugLog(1, () => `crabro: compile traced ${fn.name || "a function"} for ${signature}: ${trace?.compiled.plan.steps.length} kernels`);
     }
@@ -133,7 +133,13 @@ function collect(tree: unknown, into: Tensor[]): void {
   }
 }
 
-function makeTrace<A extends readonly Tree[], R>(fn: (...args: A) => R, args: A, device: Device, flat: readonly Leaf[]): Trace {
+async function makeTrace<A extends readonly Tree[], R>(
+  fn: (...args: A) => R,
+  args: A,
+  device: Device,
+  flat: readonly Leaf[],
+): Promise<Trace> {
+  const first = newNodeId();
   const placeholders = flat.map((leaf) => placeholder(leaf, device));
   let at = 0;
   const given = args.map((arg) => fill(arg, () => placeholders[at++], true)) as unknown as A;
@@ -149,6 +155,20 @@ function makeTrace<A extends readonly Tree[], R>(fn: (...args: A) => R, args: A,
 
   const olds = handles.map((handle) => handle.generations.at(-1) as Node);
   let roots = [...results, ...handles.map((handle) => handle.node)];
+  // What was pending before the function ran is state, or made of state: computed once, now, and not by every call anew.
+  for (const [i, handle] of handles.entries()) olds[i].owner ??= handle;
+  const before = pendingBefore(first, roots);
+  if (before.length > 0) {
+    // Whoever reads an assigned tensor meanwhile sees what it was.
+    const versions = handles.map((handle) => handle.node);
+    handles.forEach((handle, i) => {
+      handle.node = olds[i];
+    });
+    await device.realize(before);
+    handles.forEach((handle, i) => {
+      handle.node = versions[i];
+    });
+  }
   let graph = walk(roots);
   const checks = rangeChecks(graph.nodes);
   if (checks.length > 0) {
@@ -191,6 +211,14 @@ function makeTrace<A extends readonly Tree[], R>(fn: (...args: A) => R, args: A,
       return fill(result, () => outputs[next++], false);
     },
   };
+}
+
+/** The nodes without a value that a trace reads and that are older than its first node. Constants stay parts of the program. */
+function pendingBefore(first: number, roots: readonly Node[]): Node[] {
+  const isState = (node: Node): boolean => node.id < first && node.value === null && (node.owner !== null || node.inputs.length > 0);
+  const { nodes } = walk(roots);
+  const read = nodes.filter((node) => node.id > first && node.value === null).flatMap((node) => node.inputs);
+  return [...new Set([...roots, ...read])].filter(isState);
 }
 
 /** The stand-in for an argument while tracing: the same value, its own node. */

@@ -167,6 +167,31 @@ describe("indices computed in a compiled function", () => {
 });
 
 describe("compile", () => {
+  it("goes on from state that was still to be computed when it was traced", async () => {
+    const d = await cpu();
+    for (const grows of [true, false]) {
+      const made = tensor([1, 2], { device: d }).mul(2).detach();
+      const state = grows ? made.requiresGrad_() : made;
+      const twice = state.mul(2).detach();
+      const step = compile(
+        () => {
+          const sum = state.detach().add(twice);
+          state.assign(state.detach().add(1));
+          return sum;
+        },
+        { device: d },
+      );
+      const sums: number[][] = [];
+      for (let i = 0; i < 3; i++) sums.push([...(await (await step()).data())]);
+      expect(sums).toEqual([
+        [6, 12],
+        [7, 13],
+        [8, 14],
+      ]);
+      expect([...(await state.data())]).toEqual([5, 7]);
+    }
+  });
+
   it("traces once a signature and replays", async () => {
     const d = await cpu();
     let calls = 0;
