@@ -142,7 +142,7 @@ export const remOp = arithmetic("rem", "rem", {
       shapes: [[4], [4]],
       data: [
         [7.5, -7.5, 7.25, -0.5],
-        [2, 2.5, -2, -2],
+        [2, 2.25, -2, -2],
       ],
     },
     { shapes: [[], []], range: [0.5, 0.9] },
