@@ -37,20 +37,23 @@ const wanted = [
 /** Timestamps come rounded to 0.1 ms otherwise: a precaution for pages, which Node has no need of. */
 const nodeOptions = ["disable-dawn-features=timestamp_quantization"];
 
-/** The one instance of this process: a device must not outlive it. */
-let nodeGpu: GPU | null = null;
+/** The one instance of this process, also for devices that are opened at once: a device must not outlive it. */
+let nodeGpu: Promise<GPU> | null = null;
 
 async function findGpu(): Promise<GPU> {
-  if (nodeGpu !== null) return nodeGpu;
   const inBrowser = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
   if (inBrowser !== undefined) return inBrowser;
   if (typeof process === "undefined") throw new BackendError(name, "this browser has no WebGPU (navigator.gpu)");
+  nodeGpu ??= loadDawn();
+  return nodeGpu;
+}
+
+async function loadDawn(): Promise<GPU> {
   // Not a literal, so that no bundler follows it into a page.
   const module = "webgpu";
   try {
     const { create } = (await import(/* @vite-ignore */ module)) as typeof import("webgpu");
-    nodeGpu = create(nodeOptions);
-    return nodeGpu;
+    return create(nodeOptions);
   } catch (cause) {
     throw new BackendError(name, `the package webgpu cannot be loaded: ${reasonOf(cause)}`, { cause });
   }
