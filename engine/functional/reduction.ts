@@ -146,7 +146,7 @@ function extremeIndex(x: Tensor, dim: number, largest: boolean): Tensor {
   return firstExtreme(values, reduceWith(largest ? amaxOp : aminOp, values, [dim], true), [dim]);
 }
 
-interface ArgOptions {
+export interface ArgOptions {
   /** Default: of the flattened tensor. */
   readonly dim?: number | null;
   readonly keepdim?: boolean;
@@ -187,11 +187,11 @@ export interface Extremes {
   readonly indices: Tensor;
 }
 
-interface AlongDim {
+export interface AlongDim {
   readonly dim: number;
   readonly keepdim?: boolean;
 }
-interface Whole {
+export interface Whole {
   readonly dim?: undefined | null;
 }
 
