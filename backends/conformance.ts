@@ -18,6 +18,17 @@ export interface Skip {
   readonly reason: string;
 }
 
+/** Cases of what a backend says that it does not have. */
+export function lacking({ name, limits }: Backend): readonly Skip[] {
+  const skips: Skip[] = [];
+  if (!limits.dtypes.includes("float64")) skips.push({ test: "float64", reason: `${name} has no float64` });
+  if (limits.maxExactInteger < 2 ** 31 - 1) {
+    const reason = `${name} holds no integers beyond ±${limits.maxExactInteger}`;
+    skips.push(...["scalar threefry", "int32 wraps", "int32 of 0"].map((test) => ({ test, reason })));
+  }
+  return skips;
+}
+
 export interface BackendTestOptions {
   readonly name: string;
   readonly create: () => Backend | Promise<Backend>;

@@ -15,8 +15,10 @@ export async function moduleText(bytes: Uint8Array): Promise<string> {
 }
 
 async function library(): Promise<typeof import("wabt")> {
+  // Not spelled out in the import, so that bundles for browsers leave the package alone.
+  const module = "wabt";
   try {
-    return ((await import("wabt")) as unknown as { readonly default: typeof import("wabt") }).default;
+    return ((await import(/* @vite-ignore */ module)) as unknown as { readonly default: typeof import("wabt") }).default;
   } catch (cause) {
     throw new BackendError("wasm", "the text form of modules is written by the package wabt, which is not installed; npm install wabt", {
       cause,

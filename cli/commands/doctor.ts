@@ -1,6 +1,6 @@
 /** `crabro doctor`: every backend checks itself against the reference. */
 import { Command } from "commander";
-import { type CaseResult, checkBackend } from "../../backends/conformance.js";
+import { type CaseResult, checkBackend, lacking } from "../../backends/conformance.js";
 import { training } from "../../conformance/training.js";
 import { backendNames, type Device, device } from "../../index.js";
 import { HorNet } from "../../models/index.js";
@@ -65,6 +65,7 @@ async function diagnose(name: string, isNamed: boolean, filter: RegExp, progress
     const description = (error as Error).message.replaceAll("\n", " ");
     return { device: name, verdict: isNamed ? "FAIL" : "not here", description, passed: 0, failures: [], declined: [], seconds: 0 };
   }
+  const description = opened.describe();
   const failures: string[] = [];
   const declined: string[] = [];
   let passed = 0;
@@ -75,14 +76,14 @@ async function diagnose(name: string, isNamed: boolean, filter: RegExp, progress
     else passed++;
   };
   try {
-    const skip = opened.supports("float64") ? [] : [{ test: "float64", reason: `${name} has no float64` }];
+    const skip = lacking(opened.backend);
     await checkBackend({ name, create: async () => (await device(name)).backend, skip, select: (test) => filter.test(test) }, add);
     if (filter.test(trainingCheck)) add(await checkTraining(opened));
   } finally {
     await opened.close();
   }
   const verdict = failures.length === 0 ? "PASS" : "FAIL";
-  return { device: name, verdict, description: opened.describe(), passed, failures, declined, seconds: (performance.now() - start) / 1000 };
+  return { device: name, verdict, description, passed, failures, declined, seconds: (performance.now() - start) / 1000 };
 }
 
 const trainingCheck = "three steps of training agree with cpu";
