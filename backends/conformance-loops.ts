@@ -328,6 +328,35 @@ const forms: readonly Case[] = [
     ),
     exact,
   ),
+  kernelCase(
+    "a reduction whose condition is an earlier result over the same loops",
+    built(
+      "argmax_pick",
+      (b) => [b.axis("i", 12)],
+      (b, i) => {
+        const { pool } = b;
+        const r = b.axis("r", 6);
+        const place = (): Expr => b.at([i, r], [12, 6]);
+        const [x, y] = [b.load(b.buffer("float32", 72), place()), b.load(b.buffer("float32", 72), place())];
+        const most = b.reduce([r], "max", x);
+        const at = b.reduce([r], "min", pool.where(pool.eq(x, most), pool.axis(r), pool.int(6)));
+        const picked = b.reduce([r], "add", pool.where(pool.eq(pool.axis(r), at), y, b.float(0)));
+        b.write([i], at);
+        b.write([i], picked);
+      },
+    ),
+  ),
+  {
+    name: "a sum over nothing reads nothing",
+    run: async (backend) => {
+      const b = new Builder();
+      const r = b.axis("r", 0);
+      const x = b.load(b.buffer("float32", 4), b.pool.add(b.pool.axis(r), b.pool.int(4)));
+      const i = b.axis("i", 1);
+      b.write([i], b.reduce([r], "add", b.pool.mul(x, b.pool.cast(b.pool.axis(r), "float32"))));
+      await expectAgreement(backend, b.kernel("nothing", [i]));
+    },
+  },
   {
     name: "a branch that is not taken reads nothing",
     run: async (backend) => {

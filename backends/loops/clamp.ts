@@ -7,7 +7,7 @@ import type { Axis, Combine, Expr, LoadExpr, Stage, Store } from "../../engine/k
 import { identityOf } from "../../engine/kernel/scalar.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import type { Nest } from "./nest.js";
-import { loadsOf } from "./walk.js";
+import { loadsOf, stagesOf } from "./walk.js";
 
 /** `for (axis = lower; axis < upper; axis += step)`, entered only where `condition` holds. */
 export interface Loop {
@@ -147,8 +147,10 @@ const hasLoads = (e: Expr): boolean => loadsOf([e]).size > 0;
 
 /** Conditions that `stays` names are left in the body. */
 export function clampStage(pool: ExprPool, stage: Stage, stays: (condition: Expr) => boolean = () => false): ClampedStage {
-  // Conditions on data stay where they are: whether to branch on them is not known here.
-  const conditions = [...required(stage.body, stage.combine)].filter((condition) => !hasLoads(condition) && !stays(condition));
+  // Conditions on data and on earlier results stay where they are: whether to branch on them is not known here.
+  const conditions = [...required(stage.body, stage.combine)].filter(
+    (condition) => !hasLoads(condition) && stagesOf(condition).size === 0 && !stays(condition),
+  );
   const loops = stage.axes.map((axis) => ({
     axis,
     lower: pool.int(0),

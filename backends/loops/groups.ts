@@ -21,8 +21,8 @@ export function groupStages(stages: readonly ClampedStage[]): readonly Group[] {
   const groups: { numbers: number[]; stages: ClampedStage[] }[] = [];
   stages.forEach((stage, number) => {
     const group = groups[groups.length - 1];
-    const joins =
-      group !== undefined && sameLoops(group.stages[0].loops, stage.loops) && !group.numbers.some((i) => stagesOf(stage.body).has(i));
+    const uses = (i: number): boolean => stageExprs(stage).some((e) => stagesOf(e).has(i));
+    const joins = group !== undefined && sameLoops(group.stages[0].loops, stage.loops) && !group.numbers.some(uses);
     if (joins) {
       group.numbers.push(number);
       group.stages.push(stage);

@@ -108,6 +108,13 @@ function writeGroup(writer: Writer, all: readonly GpuStage[], numbers: readonly 
   const names = stages.map((stage) => declareSum(writer, stage, "s"));
   const outer = writer.depth;
   const { loops, split } = stages[0];
+  // What never runs may read out of bounds, which the compiler sees.
+  if (loops.some(({ axis }) => axis.size === 0)) {
+    names.forEach((name, i) => {
+      writer.setResult(numbers[i], name);
+    });
+    return;
+  }
   let parts: readonly string[] = names;
   let splitDepth = outer;
   const beginParts = (): void => {
