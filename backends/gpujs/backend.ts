@@ -48,6 +48,7 @@ export class GpujsBackend implements Backend {
   readonly limits: BackendLimits;
   private readonly live = new Set<GpujsBuffer>();
   private readonly kernels = new Map<string, IKernelRunShortcut>();
+  private readonly printed = new WeakMap<Kernel, readonly Program[] | string>();
   private bytes = 0;
   private destroyed = false;
   private failure: BackendError | null = null;
@@ -154,22 +155,35 @@ export class GpujsBackend implements Backend {
   }
 
   accepts(kernel: Kernel): true | string {
-    if (kernel.kind === "template") return this.acceptsTemplate(kernel.template);
-    const { maxBuffersPerKernel, maxBufferBytes } = this.limits;
-    if (kernel.buffers.length > maxBuffersPerKernel) return `${kernel.buffers.length} buffers; ${maxBuffersPerKernel} are allowed`;
-    if (kernel.buffers.some(({ length }) => 4 * length > maxBufferBytes)) return `a buffer of more than ${maxBufferBytes} bytes`;
-    const programs = emitLoops(kernel, this.mode.language);
+    const programs = this.programs(kernel);
     return typeof programs === "string" ? programs : true;
   }
 
   compile(kernel: Kernel): Executable {
     this.check();
-    const accepted = this.accepts(kernel);
-    if (accepted !== true || kernel.kind !== "loops") throw new BackendError(this.name, `${kernel.name}: ${accepted}`);
-    const programs = emitLoops(kernel, this.mode.language) as readonly Program[];
+    const programs = this.programs(kernel);
+    if (typeof programs === "string") throw new BackendError(this.name, `${kernel.name}: ${programs}`);
     const parts = programs.map((program): Part => ({ program, run: this.kernel(program) }));
     const source = programs.map(({ functions, source }) => [...functions, source].join("\n")).join("\n");
     return { kernel, source, parts } as GpujsExecutable;
+  }
+
+  /** What a kernel becomes, or why it cannot be run; printed once, although the scheduler asks before it compiles. */
+  private programs(kernel: Kernel): readonly Program[] | string {
+    let known = this.printed.get(kernel);
+    if (known === undefined) {
+      known = this.print(kernel);
+      this.printed.set(kernel, known);
+    }
+    return known;
+  }
+
+  private print(kernel: Kernel): readonly Program[] | string {
+    if (kernel.kind === "template") return this.acceptsTemplate(kernel.template);
+    const { maxBuffersPerKernel, maxBufferBytes } = this.limits;
+    if (kernel.buffers.length > maxBuffersPerKernel) return `${kernel.buffers.length} buffers; ${maxBuffersPerKernel} are allowed`;
+    if (kernel.buffers.some(({ length }) => 4 * length > maxBufferBytes)) return `a buffer of more than ${maxBufferBytes} bytes`;
+    return emitLoops(kernel, this.mode.language);
   }
 
   /** gpu.js compiles it at the first call, with the arguments at hand. */
