@@ -7,10 +7,10 @@ import { locateAnomaly } from "../../train/anomaly.js";
 import { type ModelCard, saveModel } from "../../train/checkpoint.js";
 import type { EvalResult } from "../../train/evaluate.js";
 import { type BadStep, EpochMeasures, type EpochProgress, trainEpoch } from "../../train/loop.js";
-import { type EpochRecord, emptyTrace, metricOf, traced } from "../../train/report/history.js";
+import { type EpochRecord, emptyTrace, type History, metricOf, traced } from "../../train/report/history.js";
 import { holdsRun, RunFolder } from "../../train/run/folder.js";
-import { loadRun, type RunPosition, saveRun } from "../../train/run/state.js";
-import { trainingStep } from "../../train/step.js";
+import { loadRun, type RunParts, type RunPosition, saveRun } from "../../train/run/state.js";
+import { type TrainingStep, trainingStep } from "../../train/step.js";
 import { openDevice } from "../commands/open-device.js";
 import { type Reporter, resultLine } from "../commands/report.js";
 import type { TrainOptions } from "../options/train-options.js";
@@ -21,6 +21,18 @@ import { prepare, prepareData, type TrainData } from "./setup.js";
 /** How many steps in a row may be left out. */
 const mostSkips = 20;
 
+/** What a run goes by. */
+interface Setting {
+  readonly options: TrainOptions;
+  readonly data: TrainData;
+  readonly device: Device;
+  readonly folder: RunFolder;
+  readonly report: Reporter;
+  readonly stop: StopRequest;
+}
+
+type Parts = Awaited<ReturnType<typeof prepare>>;
+
 /** Trains; goes on where `folder` holds a run. Returns the last evaluation of the model itself, null where nothing was left to do. */
 export async function run(options: TrainOptions, path: string, report: Reporter): Promise<EvalResult | null> {
   const data = prepareData(options);
@@ -29,7 +41,14 @@ export async function run(options: TrainOptions, path: string, report: Reporter)
     const folder = new RunFolder(path);
     const stop = listenForStop((line) => report.line(line));
     try {
-      return await new TrainingRun(options, data, device, folder, report, stop).run();
+      manualSeed(options.seed);
+      const parts = await prepare(options, data, (line) => report.line(line));
+      const { loader, testLoader } = parts;
+      try {
+        return await new TrainingRun({ options, data, device, folder, report, stop }, parts).run();
+      } finally {
+        await Promise.all([loader.close(), testLoader.close()]);
+      }
     } finally {
       stop.close();
       folder.close();
@@ -40,172 +59,187 @@ export async function run(options: TrainOptions, path: string, report: Reporter)
 }
 
 class TrainingRun {
-  readonly #options: TrainOptions;
-  readonly #data: TrainData;
-  readonly #device: Device;
-  readonly #folder: RunFolder;
-  readonly #report: Reporter;
-  readonly #stop: StopRequest;
+  readonly #setting: Setting;
+  readonly #parts: Parts;
+  readonly #state: RunParts;
+  readonly #step: TrainingStep;
+  readonly #epochs: number;
+  readonly #epochReport: EpochReport;
+  /** What is saved. */
+  #position: RunPosition;
+  /** Steps left out in a row. */
+  #skipped = 0;
 
-  constructor(options: TrainOptions, data: TrainData, device: Device, folder: RunFolder, report: Reporter, stop: StopRequest) {
-    this.#options = options;
-    this.#data = data;
-    this.#device = device;
-    this.#folder = folder;
-    this.#report = report;
-    this.#stop = stop;
+  constructor(setting: Setting, parts: Parts) {
+    const { options, data, device, folder } = setting;
+    const { model, optimizer, average, updates } = parts;
+    this.#setting = setting;
+    this.#parts = parts;
+    this.#state = { model, optimizer, ema: average?.ema ?? null };
+    this.#epochs = options.epochs + options.cooldownEpochs;
+    this.#position = { epoch: 0, batch: 0, measures: null, history: { epochs: [], trace: emptyTrace(this.#epochs * updates), best: null } };
+    this.#epochReport = new EpochReport({ options, data, device, folder, updates, parameters: model.numParameters });
+    const accumulates = options.gradAccumSteps > 1;
+    this.#step = trainingStep(model, optimizer, { ...parts.stepOptions, compiled: options.compile, accumulates });
   }
 
   async run(): Promise<EvalResult | null> {
-    const [options, folder, report] = [this.#options, this.#folder, this.#report];
-    manualSeed(options.seed);
-    const parts = await prepare(options, this.#data, (line) => report.line(line));
-    const { model, optimizer, loader, testLoader, updates, average } = parts;
+    await this.#begin();
+    const { updates } = this.#parts;
+    let result: EvalResult | null = null;
     try {
-      const epochs = options.epochs + options.cooldownEpochs;
-      const resumes = holdsRun(folder.path);
-      const runParts = { model, optimizer, ema: average?.ema ?? null };
-      let position: RunPosition = resumes
-        ? loadRun(folder.last, runParts)
-        : { epoch: 0, batch: 0, measures: null, history: { epochs: [], trace: emptyTrace(epochs * updates), best: null } };
-      folder.writeArgs(options);
-      const { trainSet, testSet } = this.#data;
-      report.line(`${options.model}: ${model.numParameters} parameters, on ${this.#device.describe()}`);
-      const shape = [loader.transform.channels, loader.transform.size, loader.transform.size].join(" × ");
-      report.line(`${trainSet.name}: ${loader.samples} images of ${shape} an epoch, ${updates} steps; to ${folder.path}`);
-      if (resumes) report.line(`going on at epoch ${position.epoch}${position.batch > 0 ? `, batch ${position.batch}` : ""}`);
-
-      const save = async (at: RunPosition): Promise<void> => {
-        position = at;
-        await saveRun(folder.last, runParts, at, this.#card(at));
-      };
-      // From the first step on there is something to go on from, and it is known that the folder can be written to.
-      if (resumes) folder.writeHistory(position.history.epochs);
-      else await save(position);
-
-      const epochReport = new EpochReport({
-        options,
-        data: this.#data,
-        device: this.#device,
-        folder,
-        updates,
-        parameters: model.numParameters,
-      });
-      const step = trainingStep(model, optimizer, {
-        ...parts.stepOptions,
-        compiled: options.compile,
-        accumulates: options.gradAccumSteps > 1,
-      });
-      let result: EvalResult | null = null;
-      // Steps left out in a row.
-      let skipped = 0;
-      let isBad = false;
-      try {
-        epochReport.begin(position.epoch * updates + Math.floor(position.batch / options.gradAccumSteps));
-        for (let epoch = position.epoch; epoch < epochs; epoch++) {
-          let { history } = position;
-          const measures = position.measures === null ? new EpochMeasures() : EpochMeasures.of(position.measures);
-          const onStep = async (progress: EpochProgress): Promise<void> => {
-            const at = epoch * updates + Math.ceil(progress.batch / options.gradAccumSteps) - 1;
-            history = { ...history, trace: traced(history.trace, at, measures.loss.last, progress.lr, measures.gradNorm.last) };
-            report.train(progress, epochs);
-            epochReport.step(at, progress);
-            const due = options.recoveryInterval > 0 && (at + 1) % options.recoveryInterval === 0 && progress.batch < progress.batches;
-            if (due) await save({ epoch, batch: progress.batch, measures: measures.state(), history });
-          };
-          const onBad = async (bad: BadStep): Promise<void> => {
-            skipped++;
-            isBad = true;
-            await this.#handleBad(bad, parts, skipped);
-          };
-          const { batch } = await trainEpoch(step, loader, {
-            epoch,
-            schedule: parts.schedule,
-            optimizer,
-            accumulate: options.gradAccumSteps,
-            from: position.batch,
-            measures,
-            onStep: (progress) => {
-              if (!isBad) skipped = 0;
-              isBad = false;
-              return onStep(progress);
-            },
-            onBad,
-            signal: this.#stop.signal,
-          });
-          const leave = async (): Promise<never> => {
-            await save({ epoch, batch, measures: measures.state(), history });
-            return this.#stop.leave(
-              `stopped in epoch ${epoch}, after batch ${batch} of ${loader.length}; go on with: crabro train --resume ${folder.path}`,
-            );
-          };
-          if (this.#stop.signal.aborted) await leave();
-
-          epochReport.beginEvaluation();
-          let averaged: EvalResult | null = null;
-          try {
-            const signal = this.#stop.signal;
-            const onBatch = report.evaluate.bind(report);
-            const onPrediction = average === null ? epochReport.predicted : undefined;
-            result = await parts.evaluate(testLoader, { onBatch, signal, onPrediction });
-            report.line(resultLine(result));
-            if (average !== null) {
-              average.averaged.loadStateDict(average.ema.stateDict());
-              report.line("Average of the weights:");
-              averaged = await average.evaluate(testLoader, { onBatch, signal, onPrediction: epochReport.predicted });
-              report.line(resultLine(averaged));
-            }
-          } catch (error) {
-            if (!this.#stop.signal.aborted) throw error;
-            await leave();
-          }
-          const record: EpochRecord = {
-            epoch,
-            lr: parts.schedule((epoch + 1) * updates - 1),
-            trainLoss: measures.loss.mean,
-            trainTop1: measures.top1.mean,
-            gradNorm: measures.gradNorm.mean,
-            skipped: measures.skipped,
-            evalLoss: (result as EvalResult).loss,
-            evalTop1: (result as EvalResult).top1,
-            evalTop5: (result as EvalResult).top5,
-            ema: averaged,
-          };
-          const isBest = history.best === null || metricOf(record) > history.best.metric;
-          const best = isBest ? { epoch, metric: metricOf(record) } : history.best;
-          history = { ...history, epochs: [...history.epochs, record], best };
-          // The state comes last: a run killed before it was written evaluates once more, and writes the same.
-          if (isBest) {
-            const state = average === null ? model.stateDict() : average.ema.stateDict();
-            await saveModel(folder.best, state, { ...this.#card({ epoch: epoch + 1 }), top1: metricOf(record) });
-          }
-          folder.writeHistory(history.epochs);
-          epochReport.broken([...loader.broken, ...testLoader.broken]);
-          await epochReport.end(history, testSet);
-          await save({ epoch: epoch + 1, batch: 0, measures: null, history });
-          folder.keepCheckpoint(history.epochs, options.checkpointHist, metricOf);
-        }
-      } finally {
-        epochReport.close();
-      }
-      const { best } = position.history;
-      if (result === null) report.line(`all ${epochs} epochs are done; pass a larger --epochs to go on`);
-      if (best !== null) report.line(`*** Best metric: ${best.metric.toFixed(3)} (epoch ${best.epoch})`);
-      for (const why of [...loader.broken, ...testLoader.broken].slice(0, 5)) report.line(`left out: ${why}`);
-      const broken = loader.broken.size + testLoader.broken.size;
-      if (broken > 0) report.line(`${broken} pictures could not be read`);
-      report.line(`wrote ${folder.path}${existsSync(folder.file("report.html")) ? `; open ${join(folder.path, "report.html")}` : ""}`);
-      return result;
+      const { epoch: first, batch } = this.#position;
+      this.#epochReport.begin(first * updates + Math.floor(batch / this.#setting.options.gradAccumSteps));
+      for (let epoch = first; epoch < this.#epochs; epoch++) result = await this.#epoch(epoch);
     } finally {
-      await Promise.all([loader.close(), testLoader.close()]);
+      this.#epochReport.close();
+    }
+    if (result === null) this.#setting.report.line(`all ${this.#epochs} epochs are done; pass a larger --epochs to go on`);
+    this.#sayWhatCameOfIt();
+    return result;
+  }
+
+  /** Takes up the run in the folder, or saves the first state: from then on it is known that the folder can be written to. */
+  async #begin(): Promise<void> {
+    const { options, data, device, folder, report } = this.#setting;
+    const { model, loader, updates } = this.#parts;
+    const resumes = holdsRun(folder.path);
+    if (resumes) this.#position = loadRun(folder.last, this.#state);
+    folder.writeArgs(options);
+    report.line(`${options.model}: ${model.numParameters} parameters, on ${device.describe()}`);
+    const shape = [loader.transform.channels, loader.transform.size, loader.transform.size].join(" × ");
+    report.line(`${data.trainSet.name}: ${loader.samples} images of ${shape} an epoch, ${updates} steps; to ${folder.path}`);
+    if (!resumes) return this.#save(this.#position);
+    const { epoch, batch, history } = this.#position;
+    report.line(`going on at epoch ${epoch}${batch > 0 ? `, batch ${batch}` : ""}`);
+    folder.writeHistory(history.epochs);
+  }
+
+  async #save(position: RunPosition): Promise<void> {
+    this.#position = position;
+    await saveRun(this.#setting.folder.last, this.#state, position, this.#card(position));
+  }
+
+  async #epoch(epoch: number): Promise<EvalResult> {
+    const trained = await this.#train(epoch);
+    const { signal } = this.#setting.stop;
+    if (signal.aborted) await this.#leave(trained);
+    try {
+      const { own, averaged } = await this.#evaluate();
+      await this.#record(trained, own, averaged);
+      return own;
+    } catch (error) {
+      if (!signal.aborted || (error as Error).name !== "AbortError") throw error;
+      return this.#leave(trained);
     }
   }
 
+  /** Goes through what is left of an epoch's batches; where the run is asked to stop, not to the end. */
+  async #train(epoch: number): Promise<Trained> {
+    const { options, report, stop } = this.#setting;
+    const { loader, optimizer, schedule, updates } = this.#parts;
+    const accumulate = options.gradAccumSteps;
+    const { batch: from, measures: before } = this.#position;
+    const measures = before === null ? new EpochMeasures() : EpochMeasures.of(before);
+    let { history } = this.#position;
+    let skipped = measures.skipped;
+    const onStep = async (progress: EpochProgress): Promise<void> => {
+      if (measures.skipped === skipped) this.#skipped = 0;
+      skipped = measures.skipped;
+      const at = epoch * updates + Math.ceil(progress.batch / accumulate) - 1;
+      history = { ...history, trace: traced(history.trace, at, measures.loss.last, progress.lr, measures.gradNorm.last) };
+      report.train(progress, this.#epochs);
+      this.#epochReport.step(at, progress);
+      const due = options.recoveryInterval > 0 && (at + 1) % options.recoveryInterval === 0 && progress.batch < progress.batches;
+      if (due) await this.#save({ epoch, batch: progress.batch, measures: measures.state(), history });
+    };
+    const onBad = (bad: BadStep): Promise<void> => this.#handleBad(bad);
+    const { batch } = await trainEpoch(this.#step, loader, {
+      epoch,
+      schedule,
+      optimizer,
+      accumulate,
+      from,
+      measures,
+      onStep,
+      onBad,
+      signal: stop.signal,
+    });
+    return { epoch, batch, measures, history };
+  }
+
+  /** Saves the run within an epoch, and says how to go on. */
+  async #leave({ epoch, batch, measures, history }: Trained): Promise<never> {
+    const { folder, stop } = this.#setting;
+    await this.#save({ epoch, batch, measures: measures.state(), history });
+    return stop.leave(
+      `stopped in epoch ${epoch}, after batch ${batch} of ${this.#parts.loader.length}; go on with: crabro train --resume ${folder.path}`,
+    );
+  }
+
+  /** Measures the network, and where there is one its average, which the report then shows. Throws AbortError when it is asked to stop. */
+  async #evaluate(): Promise<{ readonly own: EvalResult; readonly averaged: EvalResult | null }> {
+    const { report, stop } = this.#setting;
+    const { average, evaluate, testLoader } = this.#parts;
+    this.#epochReport.beginEvaluation();
+    const shared = { onBatch: report.evaluate.bind(report), signal: stop.signal };
+    const { predicted } = this.#epochReport;
+    const own = await evaluate(testLoader, { ...shared, onPrediction: average === null ? predicted : undefined });
+    report.line(resultLine(own));
+    if (average === null) return { own, averaged: null };
+    average.averaged.loadStateDict(average.ema.stateDict());
+    report.line("Average of the weights:");
+    const averaged = await average.evaluate(testLoader, { ...shared, onPrediction: predicted });
+    report.line(resultLine(averaged));
+    return { own, averaged };
+  }
+
+  /** Writes what an epoch has come to. The state is last: a run killed before it was written evaluates once more, and writes the same. */
+  async #record({ epoch, measures, history: before }: Trained, own: EvalResult, averaged: EvalResult | null): Promise<void> {
+    const { options, data, folder } = this.#setting;
+    const { model, average, schedule, updates, loader, testLoader } = this.#parts;
+    const record: EpochRecord = {
+      epoch,
+      lr: schedule((epoch + 1) * updates - 1),
+      trainLoss: measures.loss.mean,
+      trainTop1: measures.top1.mean,
+      gradNorm: measures.gradNorm.mean,
+      skipped: measures.skipped,
+      evalLoss: own.loss,
+      evalTop1: own.top1,
+      evalTop5: own.top5,
+      ema: averaged,
+    };
+    const metric = metricOf(record);
+    const isBest = before.best === null || metric > before.best.metric;
+    const history = { ...before, epochs: [...before.epochs, record], best: isBest ? { epoch, metric } : before.best };
+    if (isBest) {
+      const state = average === null ? model.stateDict() : average.ema.stateDict();
+      await saveModel(folder.best, state, { ...this.#card({ epoch: epoch + 1 }), top1: metric });
+    }
+    folder.writeHistory(history.epochs);
+    this.#epochReport.broken([...loader.broken, ...testLoader.broken]);
+    await this.#epochReport.end(history, data.testSet);
+    await this.#save({ epoch: epoch + 1, batch: 0, measures: null, history });
+    folder.keepCheckpoint(history.epochs, options.checkpointHist, metricOf);
+  }
+
+  #sayWhatCameOfIt(): void {
+    const { folder, report } = this.#setting;
+    const { best } = this.#position.history;
+    if (best !== null) report.line(`*** Best metric: ${best.metric.toFixed(3)} (epoch ${best.epoch})`);
+    const broken = [...this.#parts.loader.broken, ...this.#parts.testLoader.broken];
+    for (const why of broken.slice(0, 5)) report.line(`left out: ${why}`);
+    if (broken.length > 0) report.line(`${broken.length} pictures could not be read`);
+    report.line(`wrote ${folder.path}${existsSync(folder.file("report.html")) ? `; open ${join(folder.path, "report.html")}` : ""}`);
+  }
+
   #card({ epoch, history }: { readonly epoch: number; readonly history?: RunPosition["history"] }): ModelCard {
-    const { shape, size, shown, trainSet } = this.#data;
+    const { options, data } = this.#setting;
+    const { shape, size, shown, trainSet } = data;
     const last = history?.epochs.at(-1);
     return {
-      model: this.#options.model,
+      model: options.model,
       ...shape,
       inputSize: size,
       epoch: epoch - 1,
@@ -216,19 +250,30 @@ class TrainingRun {
   }
 
   /** Says which operation went wrong first; throws unless the step is to be left out. */
-  async #handleBad(bad: BadStep, { model, optimizer, stepOptions }: Awaited<ReturnType<typeof prepare>>, skipped: number): Promise<void> {
-    const { epoch, batch, outcome } = bad;
-    const found = skipped > 3 ? null : await locateAnomaly(model, optimizer, bad.batches, stepOptions, bad.counter);
+  async #handleBad({ epoch, batch, outcome, batches, counter }: BadStep): Promise<void> {
+    const { options, folder, report } = this.#setting;
+    const { model, optimizer, stepOptions } = this.#parts;
+    const inARow = ++this.#skipped;
+    const found = inARow > 3 ? null : await locateAnomaly(model, optimizer, batches, stepOptions, counter);
     const what = Number.isFinite(outcome.loss) ? `the norm of the gradients is ${outcome.gradNorm}` : `the loss is ${outcome.loss}`;
     const where = `${what} at step ${batch} of epoch ${epoch}${found === null ? "" : `: ${found.message}`}`;
-    if (this.#options.onNan === "skip" && skipped < mostSkips) {
-      this.#report.line(`left out: ${where}`);
+    if (options.onNan === "skip" && inARow < mostSkips) {
+      report.line(`left out: ${where}`);
       return;
     }
-    const tried = skipped > 1 ? ` (${skipped} steps in a row)` : "";
+    const tried = inARow > 1 ? ` (${inARow} steps in a row)` : "";
     throw new OpError(
       "train",
-      `${where}${tried}; the last good state is in ${this.#folder.last}; try a lower --lr, a longer --warmup-epochs, --clip-grad, or --on-nan skip`,
+      `${where}${tried}; the last good state is in ${folder.last}; try a lower --lr, a longer --warmup-epochs, --clip-grad, or --on-nan skip`,
     );
   }
+}
+
+/** How far an epoch has come. */
+interface Trained {
+  readonly epoch: number;
+  /** Batches done. */
+  readonly batch: number;
+  readonly measures: EpochMeasures;
+  readonly history: History;
 }
