@@ -10,6 +10,7 @@ export * from "./idx.js";
 export * from "./loader.js";
 export * from "./mnist.js";
 export * from "./order.js";
+export * from "./scene.js";
 export * from "./source.js";
 export * from "./synthetic.js";
 export * from "./tar.js";
