@@ -1,7 +1,8 @@
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { device } from "../../index.js";
-import { bundle, type Files, launchBrowser, runPage } from "./harness.js";
+import { bundle, type Files } from "../../web/bundle.js";
+import { launchBrowser, runPage } from "./harness.js";
 import { compute, type Results } from "./page-webgpu.js";
 
 const entry = "test/browser/page-webgpu.ts";

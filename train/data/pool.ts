@@ -1,5 +1,5 @@
 /** Workers that make batches ahead of the device. */
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { OpError } from "../../engine/errors.js";
 import type { BatchOrder, BatchRecipe, HostBatch } from "./batch.js";
 import type { Answer, Task } from "./messages.js";
@@ -72,6 +72,14 @@ export class WorkerPool {
 
 /** From sources, TypeScript has to be translated in the worker as well. */
 function workerOf(recipe: BatchRecipe): Worker {
+  // Asked of the process, so that pages, which have a loader without workers, can be bundled.
+  const threads = typeof process === "object" ? process.getBuiltinModule?.("node:worker_threads") : undefined;
+  if (threads === undefined)
+    throw new OpError(
+      "DataLoader",
+      "a page has none of the workers that read pictures; pass workers: 0, and train in a worker of the page",
+    );
+  const { Worker } = threads;
   const typescript = import.meta.url.endsWith(".ts");
   const entry = new URL(typescript ? "./worker.ts" : "./worker.js", import.meta.url);
   if (!typescript) return new Worker(entry, { workerData: recipe });
