@@ -8,40 +8,34 @@ export type Affine = readonly [a: number, b: number, c: number, d: number, e: nu
 /** Turns counter-clockwise around the centre. */
 export function rotation(degrees: number, width: number, height: number): Affine {
   const angle = (degrees * Math.PI) / 180;
-  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  // To fifteen digits, so that quarters are exact.
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)].map((value) => Math.round(value * 1e15) / 1e15);
   const [cx, cy] = [width / 2, height / 2];
   return [cos, -sin, cx - cos * cx + sin * cy, sin, cos, cy - sin * cx - cos * cy];
 }
 
-/** Weights of four neighbours at distance t from the second: Keys's cubic with a = −0.5. */
-function cubicWeights(t: number, out: Float64Array): void {
-  out[0] = ((-0.5 * t + 1) * t - 0.5) * t;
-  out[1] = (1.5 * t - 2.5) * t * t + 1;
-  out[2] = ((-1.5 * t + 2) * t + 0.5) * t;
-  out[3] = (0.5 * t - 0.5) * t * t;
+/**
+ * What lies at distance `d` after the second of four values in a row: a cubic with a = −1, as Pillow has it for maps (its resizing has
+ * −0.5), in Pillow's order of operations.
+ */
+function cubic(before: number, left: number, right: number, after: number, d: number): number {
+  return left + d * (right - before + d * (2 * (before - left) + right - after + d * (left - before + after - right)));
 }
 
-function linearWeights(t: number, out: Float64Array): void {
-  out[0] = 0;
-  out[1] = 1 - t;
-  out[2] = t;
-  out[3] = 0;
-}
+const linear = (_before: number, left: number, right: number, _after: number, d: number): number => left + (right - left) * d;
 
 const clamp = (value: number, most: number): number => (value < 0 ? 0 : value > most ? most : value);
 
-/** Applies the map; what comes from outside of the picture is `fill`, one value a channel. Beyond the edge, filters see the edge. */
+/**
+ * Applies the map; what comes from outside of the picture is `fill`, one value a channel. Beyond the edge, filters see the edge. Fractions of
+ * a byte are cut off, so that every byte is Pillow's.
+ */
 export function applyAffine(picture: Picture, [a, b, c, d, e, f]: Affine, interpolation: Interpolation, fill: readonly number[]): Picture {
   const { width, height, channels, data } = picture;
-  const out = new Uint8ClampedArray(data.length);
-  const weights = interpolation === "bicubic" ? cubicWeights : linearWeights;
-  const [first, last] = interpolation === "bicubic" ? [0, 3] : [1, 2];
-  const isColour = channels === 3;
-  const wx = new Float64Array(4);
-  const wy = new Float64Array(4);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const to = (y * width + x) * channels;
+  const out = new Uint8Array(data.length);
+  const between = interpolation === "bicubic" ? cubic : linear;
+  for (let y = 0, to = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, to += channels) {
       const u = a * (x + 0.5) + b * (y + 0.5) + c;
       const v = d * (x + 0.5) + e * (y + 0.5) + f;
       if (!(u >= 0 && u < width && v >= 0 && v < height)) {
@@ -50,38 +44,38 @@ export function applyAffine(picture: Picture, [a, b, c, d, e, f]: Affine, interp
       }
       const column = Math.floor(u - 0.5);
       const row = Math.floor(v - 0.5);
-      weights(u - 0.5 - column, wx);
-      weights(v - 0.5 - row, wy);
-      const w0 = wx[0];
-      const w1 = wx[1];
-      const w2 = wx[2];
-      const w3 = wx[3];
+      const dx = u - 0.5 - column;
+      const dy = v - 0.5 - row;
       const x0 = clamp(column - 1, width - 1) * channels;
       const x1 = clamp(column, width - 1) * channels;
       const x2 = clamp(column + 1, width - 1) * channels;
       const x3 = clamp(column + 2, width - 1) * channels;
-      let s0 = 0;
-      let s1 = 0;
-      let s2 = 0;
-      for (let j = first; j <= last; j++) {
-        const line = clamp(row - 1 + j, height - 1) * width * channels;
-        const down = wy[j];
-        const p0 = line + x0;
-        const p1 = line + x1;
-        const p2 = line + x2;
-        const p3 = line + x3;
-        s0 += down * (w0 * data[p0] + w1 * data[p1] + w2 * data[p2] + w3 * data[p3]);
-        if (isColour) {
-          s1 += down * (w0 * data[p0 + 1] + w1 * data[p1 + 1] + w2 * data[p2 + 1] + w3 * data[p3 + 1]);
-          s2 += down * (w0 * data[p0 + 2] + w1 * data[p1 + 2] + w2 * data[p2 + 2] + w3 * data[p3 + 2]);
+      const stride = width * channels;
+      const y0 = clamp(row - 1, height - 1) * stride;
+      const y1 = clamp(row, height - 1) * stride;
+      const y2 = clamp(row + 1, height - 1) * stride;
+      const y3 = clamp(row + 2, height - 1) * stride;
+      for (let k = 0; k < channels; k++) {
+        const i0 = x0 + k;
+        const i1 = x1 + k;
+        const i2 = x2 + k;
+        const i3 = x3 + k;
+        let value: number;
+        // Shears and shifts leave one direction as it is: at distance 0, the second value is all that counts.
+        if (dx === 0) value = between(data[y0 + i1], data[y1 + i1], data[y2 + i1], data[y3 + i1], dy);
+        else {
+          const left = between(data[y1 + i0], data[y1 + i1], data[y1 + i2], data[y1 + i3], dx);
+          if (dy === 0) value = left;
+          else {
+            const before = between(data[y0 + i0], data[y0 + i1], data[y0 + i2], data[y0 + i3], dx);
+            const right = between(data[y2 + i0], data[y2 + i1], data[y2 + i2], data[y2 + i3], dx);
+            const after = between(data[y3 + i0], data[y3 + i1], data[y3 + i2], data[y3 + i3], dx);
+            value = between(before, left, right, after, dy);
+          }
         }
-      }
-      out[to] = s0;
-      if (isColour) {
-        out[to + 1] = s1;
-        out[to + 2] = s2;
+        out[to + k] = value <= 0 ? 0 : value >= 255 ? 255 : value;
       }
     }
   }
-  return { width, height, channels, data: new Uint8Array(out.buffer) };
+  return { width, height, channels, data: out };
 }

@@ -1,16 +1,25 @@
 /** Changes of colour, with Pillow's arithmetic on bytes. */
 import { luma, type Picture, withChannels } from "./picture.js";
 
-/** Every channel through a table of 256 values, or through one of its own. */
-function through(picture: Picture, table: (channel: number) => Uint8Array): Picture {
-  const { channels, data } = picture;
+/** Every channel through a table of 256 values: one for all, or one each. */
+function through(picture: Picture, tables: readonly Uint8Array[]): Picture {
+  const { data } = picture;
   const out = new Uint8Array(data.length);
-  for (let c = 0; c < channels; c++) {
-    const values = table(c);
-    for (let i = c; i < data.length; i += channels) out[i] = values[data[i]];
+  if (tables.length === 1) {
+    const [values] = tables;
+    for (let i = 0; i < data.length; i++) out[i] = values[data[i]];
+  } else {
+    const [red, green, blue] = tables;
+    for (let i = 0; i < data.length; i += 3) {
+      out[i] = red[data[i]];
+      out[i + 1] = green[data[i + 1]];
+      out[i + 2] = blue[data[i + 2]];
+    }
   }
   return { ...picture, data: out };
 }
+
+const channelsOf = ({ channels }: Picture): number[] => Array.from({ length: channels }, (_, c) => c);
 
 const table = (value: (byte: number) => number): Uint8Array => {
   const out = new Uint8ClampedArray(256);
@@ -18,10 +27,7 @@ const table = (value: (byte: number) => number): Uint8Array => {
   return new Uint8Array(out.buffer);
 };
 
-const sameForAll = (picture: Picture, value: (byte: number) => number): Picture => {
-  const values = table(value);
-  return through(picture, () => values);
-};
+const sameForAll = (picture: Picture, value: (byte: number) => number): Picture => through(picture, [table(value)]);
 
 export const invert = (picture: Picture): Picture => sameForAll(picture, (byte) => 255 - byte);
 
@@ -37,15 +43,15 @@ export const solarizeAdd = (picture: Picture, amount: number): Picture =>
 export const posterize = (picture: Picture, bits: number): Picture =>
   sameForAll(picture, (byte) => byte & ~(2 ** (8 - Math.min(bits, 8)) - 1));
 
-function histogram({ channels, data }: Picture, channel: number): Float64Array {
-  const counts = new Float64Array(256);
+function histogram({ channels, data }: Picture, channel: number): Uint32Array {
+  const counts = new Uint32Array(256);
   for (let i = channel; i < data.length; i += channels) counts[data[i]]++;
   return counts;
 }
 
 /** Stretches each channel to 0 … 255. */
 export function autoContrast(picture: Picture): Picture {
-  return through(picture, (channel) => {
+  const tables = channelsOf(picture).map((channel) => {
     const counts = histogram(picture, channel);
     const low = counts.findIndex((count) => count > 0);
     const high = counts.findLastIndex((count) => count > 0);
@@ -53,11 +59,12 @@ export function autoContrast(picture: Picture): Picture {
     const scale = 255 / (high - low);
     return table((byte) => byte * scale - low * scale);
   });
+  return through(picture, tables);
 }
 
 /** Makes each channel's values equally frequent. */
 export function equalize(picture: Picture): Picture {
-  return through(picture, (channel) => {
+  const tables = channelsOf(picture).map((channel) => {
     const counts = histogram(picture, channel);
     const highest = counts.findLastIndex((count) => count > 0);
     const total = counts.reduce((sum, count) => sum + count, 0);
@@ -70,59 +77,60 @@ export function equalize(picture: Picture): Picture {
       return Math.min(value, 255);
     });
   });
+  return through(picture, tables);
 }
 
-/** `from` + (`picture` − `from`) · factor, cut off to bytes: less or more of what sets the picture apart from `from`. */
-function blend(picture: Picture, from: (index: number) => number, factor: number): Picture {
-  const { data } = picture;
-  const out = new Uint8Array(data.length);
-  for (let i = 0; i < data.length; i++) {
-    const base = from(i);
-    const value = base + (data[i] - base) * factor;
-    out[i] = value <= 0 ? 0 : value >= 255 ? 255 : Math.trunc(value);
-  }
-  return { ...picture, data: out };
+/** `from` + (`value` − `from`) · factor as a byte: less or more of what sets the value apart. In float32, as Pillow computes it. */
+function blended(from: number, value: number, factor: number): number {
+  const out = Math.fround(from + Math.fround(factor * (value - from)));
+  return out <= 0 ? 0 : out >= 255 ? 255 : out;
+}
+
+/** Blends a picture with one grey. */
+function blendWith(picture: Picture, from: number, factor: number): Picture {
+  const share = Math.fround(factor);
+  return sameForAll(picture, (byte) => blended(from, byte, share));
 }
 
 /** Factor 0 is black, 1 the picture. */
-export const brightness = (picture: Picture, factor: number): Picture => blend(picture, () => 0, factor);
+export const brightness = (picture: Picture, factor: number): Picture => blendWith(picture, 0, factor);
 
 /** Factor 0 is its mean grey, 1 the picture. */
 export function contrast(picture: Picture, factor: number): Picture {
   const { data } = withChannels(picture, 1);
   let sum = 0;
-  for (const value of data) sum += value;
-  const mean = Math.trunc(sum / data.length + 0.5);
-  return blend(picture, () => mean, factor);
+  for (let i = 0; i < data.length; i++) sum += data[i];
+  return blendWith(picture, Math.trunc(sum / data.length + 0.5), factor);
 }
 
 /** Factor 0 is grey, 1 the picture. A grey picture stays as it is. */
 export function saturation(picture: Picture, factor: number): Picture {
   const { channels, data } = picture;
   if (channels === 1) return picture;
-  let grey = 0;
-  return blend(
-    picture,
-    (i) => {
-      if (i % 3 === 0) grey = luma(data[i], data[i + 1], data[i + 2]);
-      return grey;
-    },
-    factor,
-  );
+  const share = Math.fround(factor);
+  const out = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i += 3) {
+    const grey = luma(data[i], data[i + 1], data[i + 2]);
+    out[i] = blended(grey, data[i], share);
+    out[i + 1] = blended(grey, data[i + 1], share);
+    out[i + 2] = blended(grey, data[i + 2], share);
+  }
+  return { ...picture, data: out };
 }
 
-/** Factor 0 is smoothed by (1 1 1; 1 5 1; 1 1 1) / 13, 1 the picture. */
+/** Factor 0 is smoothed by (1 1 1; 1 5 1; 1 1 1) / 13 but for its outermost pixels, 1 the picture. */
 export function sharpness(picture: Picture, factor: number): Picture {
   const { width, height, channels, data } = picture;
-  const smooth = new Uint8Array(data);
+  const share = Math.fround(factor);
+  const out = new Uint8Array(data);
   const row = width * channels;
   for (let y = 1; y < height - 1; y++) {
     for (let i = y * row + channels; i < (y + 1) * row - channels; i++) {
       const above = data[i - row - channels] + data[i - row] + data[i - row + channels];
       const beside = data[i - channels] + 5 * data[i] + data[i + channels];
       const below = data[i + row - channels] + data[i + row] + data[i + row + channels];
-      smooth[i] = Math.trunc((above + beside + below) / 13 + 0.5);
+      out[i] = blended(((above + beside + below) / 13 + 0.5) | 0, data[i], share);
     }
   }
-  return blend(picture, (i) => smooth[i], factor);
+  return { ...picture, data: out };
 }

@@ -47,6 +47,17 @@ export class Draws {
     return mean + std * radius * Math.cos(2 * Math.PI * this.uniform());
   }
 
+  /** Standard normal values from `from` to below `to`: two of each 64 bits. */
+  fillNormal(out: Float32Array, from: number, to: number): void {
+    for (let i = from; i < to; i += 2) {
+      const [first, second] = threefry2x32(this.#key[0], this.#key[1], this.#position++, 0);
+      const radius = Math.sqrt(-2 * Math.log(1 - (first >>> 0) * 2 ** -32));
+      const angle = 2 * Math.PI * (second >>> 0) * 2 ** -32;
+      out[i] = radius * Math.cos(angle);
+      if (i + 1 < to) out[i + 1] = radius * Math.sin(angle);
+    }
+  }
+
   /** Gamma distribution of shape `a` and scale 1. Reference: Marsaglia and Tsang (2000). */
   gamma(a: number): number {
     if (a < 1) return this.gamma(a + 1) * (1 - this.uniform()) ** (1 / a);

@@ -42,7 +42,8 @@ export function randomErase(
         const colour = erasing.mode === "rand" ? draws.normal() : 0;
         for (let y = top; y < top + h; y++) {
           const row = offset + (c * height + y) * width;
-          for (let x = left; x < left + w; x++) out[row + x] = erasing.mode === "pixel" ? draws.normal() : colour;
+          if (erasing.mode === "pixel") draws.fillNormal(out, row + left, row + left + w);
+          else out.fill(colour, row + left, row + left + w);
         }
       }
       erased++;

@@ -24,7 +24,7 @@ export function withChannels(picture: Picture, channels: 1 | 3): Picture {
   if (picture.channels === channels) return picture;
   const out = new Uint8Array(width * height * channels);
   if (channels === 1) for (let i = 0; i < out.length; i++) out[i] = luma(data[3 * i], data[3 * i + 1], data[3 * i + 2]);
-  else for (let i = 0; i < out.length; i++) out[i] = data[Math.floor(i / 3)];
+  else for (let i = 0; i < data.length; i++) out.fill(data[i], 3 * i, 3 * i + 3);
   return { width, height, channels, data: out };
 }
 
@@ -51,12 +51,10 @@ export function crop(picture: Picture, left: number, top: number, width: number,
 /** Mirrored left to right. */
 export function flipHorizontally({ width, height, channels, data }: Picture): Picture {
   const out = new Uint8Array(data.length);
+  const row = width * channels;
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const from = (y * width + x) * channels;
-      const to = (y * width + width - 1 - x) * channels;
+    for (let from = y * row, to = (y + 1) * row - channels; from < (y + 1) * row; from += channels, to -= channels)
       for (let c = 0; c < channels; c++) out[to + c] = data[from + c];
-    }
   }
   return { width, height, channels, data: out };
 }

@@ -115,9 +115,17 @@ export function augment(picture: Picture, transform: Transform, augmentation: Au
 export function normalise(picture: Picture, { mean, std }: Pick<InputFormat, "mean" | "std">, out: Float32Array, offset: number): void {
   const { channels, data } = picture;
   const plane = data.length / channels;
-  for (let c = 0; c < channels; c++) {
-    const table = normalisation(mean[c % mean.length], std[c % std.length]);
-    for (let i = 0, at = c; i < plane; i++, at += channels) out[offset + c * plane + i] = table[data[at]];
+  const values = Array.from({ length: channels }, (_, c) => normalisation(mean[c % mean.length], std[c % std.length]));
+  if (channels === 1) {
+    const [grey] = values;
+    for (let i = 0; i < plane; i++) out[offset + i] = grey[data[i]];
+    return;
+  }
+  const [red, green, blue] = values;
+  for (let i = 0, at = 0; i < plane; i++, at += 3) {
+    out[offset + i] = red[data[at]];
+    out[offset + plane + i] = green[data[at + 1]];
+    out[offset + 2 * plane + i] = blue[data[at + 2]];
   }
 }
 

@@ -2,6 +2,7 @@
 import { OpError } from "../../engine/errors.js";
 import { Draws } from "../augment/draws.js";
 import { drawMix, type Mixing, mixImages, mixTargets } from "../augment/mix.js";
+import type { Picture } from "../augment/picture.js";
 import { applyTransform, type Transform } from "../augment/transform.js";
 import type { Dataset, Source } from "./dataset.js";
 
@@ -49,12 +50,21 @@ export async function makeBatch(dataset: Dataset, recipe: BatchRecipe, order: Ba
   const images = new Float32Array(order.indices.length * size);
   const indices: number[] = [];
   const broken: string[] = [];
-  for (let i = 0; i < order.indices.length; i++) {
+  // While one picture is augmented, the next is read and decoded.
+  const count = order.indices.length;
+  const read = (i: number): Promise<ReadPicture | null> => {
+    const reading = firstReadable(dataset, order.indices[i], recipe.broken, broken);
+    reading.catch(() => undefined);
+    return reading;
+  };
+  let ahead = count > 0 ? read(0) : null;
+  for (let i = 0; i < count; i++) {
+    const found = await ahead;
+    ahead = i + 1 < count ? read(i + 1) : null;
+    if (found === null) continue;
     const draws = new Draws(seed, "sample", order.epoch, order.first + i);
-    const index = await firstReadable(dataset, order.indices[i], recipe.broken, broken, (picture) =>
-      applyTransform(picture, transform, draws, images, indices.length * size),
-    );
-    if (index !== null) indices.push(index);
+    applyTransform(found.picture, transform, draws, images, indices.length * size);
+    indices.push(found.index);
   }
   const n = indices.length;
   const labels = Int32Array.from(indices, (index) => dataset.label(index));
@@ -66,7 +76,7 @@ export async function makeBatch(dataset: Dataset, recipe: BatchRecipe, order: Ba
     targets = mixTargets(labels, recipe.targets.classes, mix.lambda, recipe.targets.smoothing);
   }
   return {
-    images: n === order.indices.length ? images : images.slice(0, n * size),
+    images: n === count ? images : images.slice(0, n * size),
     labels,
     targets,
     indices: Int32Array.from(indices),
@@ -74,27 +84,27 @@ export async function makeBatch(dataset: Dataset, recipe: BatchRecipe, order: Ba
   };
 }
 
-/** Reads sample `index`, or where that is allowed the next one that can be read; returns which it was. */
+interface ReadPicture {
+  readonly picture: Picture;
+  readonly index: number;
+}
+
+/** Reads sample `index`, or where that is allowed the next one that can be read. */
 async function firstReadable(
   dataset: Dataset,
   index: number,
   policy: BatchRecipe["broken"],
   broken: string[],
-  use: (picture: Awaited<ReturnType<Dataset["picture"]>>) => void,
-): Promise<number | null> {
+): Promise<ReadPicture | null> {
   for (let tried = 0; tried < dataset.length; tried++) {
     const at = (index + tried) % dataset.length;
-    let picture: Awaited<ReturnType<Dataset["picture"]>>;
     try {
-      picture = await dataset.picture(at);
+      return { picture: await dataset.picture(at), index: at };
     } catch (error) {
       if (policy === "refuse") throw error;
       broken.push(`${dataset.title(at)}: ${(error as Error).message}`);
       if (policy === "drop") return null;
-      continue;
     }
-    use(picture);
-    return at;
   }
   throw new OpError("data", `no picture of ${dataset.name} can be read; the first said: ${broken[0]}`);
 }
