@@ -12,6 +12,7 @@ import { addFields, checkedValues, fallbacks, number, typedValues, wholeFrom } f
 import { recipeOf } from "../options/recipes.js";
 import { augmentFields, dataFields, modelFields } from "../options/train-options.js";
 import { evaluationTransform, mixingOf, openDataset, trainingTransform } from "../training/datasets.js";
+import { digitsScenesCommand } from "./digits-scenes.js";
 
 const { workers: _workers, valLimit: _limit, trainLimit: _train, ...shared } = dataFields;
 const showFields = {
@@ -25,6 +26,7 @@ const examples = `
 Examples:
   crabro data --fetch cifar10 --to cifar
   crabro data --show 32 --dataset cifar10 --data-dir cifar --aa rand-m9-mstd0.5-inc1 --reprob 0.25
+  crabro data digits-scenes --to scenes
   crabro data photos --show 64 --recipe hornet_tiny_7x7 --output sheet.png
 `;
 
@@ -38,7 +40,10 @@ interface Flags {
 
 export function dataCommand(): Command {
   const command = new Command("data")
-    .description("fetch public data sets, or show pictures as training sees them")
+    .description("fetch public data sets, compose scenes, or show pictures as training sees them")
+    // So that what follows a subcommand's name is its own.
+    .enablePositionalOptions()
+    .addCommand(digitsScenesCommand())
     .argument("[folder]", "data; one of pictures unless --dataset says otherwise")
     .addOption(new Option("--fetch <set>", "download a data set").choices(Object.keys(publicSets)))
     .option("--to <folder>", "where fetched files go (default: data/<set>)")

@@ -28,7 +28,10 @@ function message(error: unknown): string | null {
 
 /** Runs the command; returns its exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
-  const program = new Command("crabro").description("A tensor engine with autograd, and the networks it trains.").version(version());
+  const program = new Command("crabro")
+    .description("A tensor engine with autograd, and the networks it trains.")
+    .version(version())
+    .enablePositionalOptions();
   let status = 0;
   const doctor = doctorCommand((found) => {
     status = found;
@@ -49,7 +52,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   ];
   for (const command of commands) program.addCommand(command);
   // Errors are printed below, once, for all of them alike.
-  for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ outputError: () => undefined });
+  const all = [program, ...program.commands, ...program.commands.flatMap((command) => command.commands)];
+  for (const command of all) command.exitOverride().configureOutput({ outputError: () => undefined });
   try {
     if (argv.length === 0) program.help();
     await program.parseAsync(hyphenated(argv), { from: "user" });

@@ -54,7 +54,8 @@ export function duration(seconds: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
-const bar = (done: number, width = 16): string => {
+/** A bar of blocks that is filled by the share `done`. */
+export const bar = (done: number, width = 16): string => {
   const full = Math.round(width * done);
   return "█".repeat(full) + "░".repeat(width - full);
 };

@@ -5,13 +5,13 @@
 import { threefry2x32 } from "../../engine/kernel/scalar.js";
 
 /** What a stream is for; streams of different purposes have nothing in common. */
-export const purposes = { sample: 1, batch: 2 } as const;
+export const purposes = { sample: 1, batch: 2, scene: 3 } as const;
 
 export class Draws {
   readonly #key: readonly [number, number];
   #position = 0;
 
-  /** `seed` from 0 to 2^53 − 1; `epoch` and `index` count samples, or batches. */
+  /** `seed` from 0 to 2^53 − 1; `epoch` and `index` count samples, or batches; of scenes, the half and the scene. */
   constructor(seed: number, purpose: keyof typeof purposes, epoch: number, index: number) {
     const base = threefry2x32(seed | 0, Math.floor(seed / 2 ** 32) | 0, purposes[purpose], epoch | 0);
     this.#key = threefry2x32(base[0], base[1], index | 0, 0);
