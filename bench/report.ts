@@ -67,8 +67,16 @@ export function showRows({ rows, ours, contestants, roofline }: Report): string 
 
 export function showVerdicts(verdicts: readonly Verdict[]): string {
   const line = ({ workload, direction, device, against, wanted, found, holds }: Verdict): string[] => {
-    const show = (x: number): string => (against === "limit" ? `${(100 * x).toFixed(0)} %` : `${number(x)}×`);
-    return [`${workload} ${direction}`, device, `of ${against}`, show(found), `wanted ${show(wanted)}`, holds ? "holds" : "MISSED"];
+    const show = (x: number): string =>
+      against === "limit" ? `${(100 * x).toFixed(0)} %` : against === "rate" ? `${number(x)} GF/s` : `${number(x)}×`;
+    return [
+      `${workload} ${direction}`,
+      device,
+      against === "rate" ? "rate" : `of ${against}`,
+      show(found),
+      `wanted ${show(wanted)}`,
+      holds ? "holds" : "MISSED",
+    ];
   };
   const worst = [...verdicts].sort((a, b) => a.found / a.wanted - b.found / b.wanted);
   const held = verdicts.filter((verdict) => verdict.holds).length;

@@ -1,4 +1,4 @@
-/** What the project set itself, as ratios of medians of one run: against the better JavaScript peer, PyTorch, and the machine's limit. */
+/** What the project set itself, as ratios of medians of one run: against the better JavaScript peer, PyTorch, and the machine's limit; one is a rate. */
 import type { Cell, Row } from "./compare.js";
 import { isGpu, isSoftware } from "./players.js";
 import type { Roofline } from "./roofline.js";
@@ -8,7 +8,7 @@ export interface Verdict {
   readonly direction: string;
   readonly device: string;
   readonly against: string;
-  /** How many times faster, or which part of the limit, is wanted and was found. */
+  /** How many times faster, which part of the limit, or how many GF/s are wanted and were found. */
   readonly wanted: number;
   readonly found: number;
   readonly holds: boolean;
@@ -37,6 +37,7 @@ const overJavaScript: readonly Goal[] = [
 const overTorch: readonly Goal[] = [
   { row: /^hornet_micro\S* step$/, factor: 1.3 },
   { row: /^hornet_tiny\S* step$/, factor: 1 },
+  { row: /^hornet_tiny\S* fwd$/, factor: 1 / 2 },
   { row: /^dw7\S* fwd\+bwd$/, factor: 2 },
   { row: /^conv3x3/, factor: 1 / 8 },
   { row: /./, factor: 1 / 5 },
@@ -51,6 +52,8 @@ const ofTheLimit: readonly Goal[] = [
   { row: /^matmul_1024 fwd$/, factor: 0.55 },
   { row: /^(chain\S* fwd|adamw\S* step)$/, factor: 0.6 },
 ];
+/** What other runtimes do with the same network in a browser, and a little more. */
+const gigaflops: readonly Goal[] = [{ row: /^hornet_tiny_1x3x224x224 fwd$/, factor: 30 }];
 
 const goal = (goals: readonly Goal[], { workload, direction }: Row): number | null =>
   goals.find(({ row }) => row.test(`${workload} ${direction}`))?.factor ?? null;
@@ -85,6 +88,7 @@ export function verdicts(row: Row, device: string, roofline: Roofline | null): V
     judge(peer?.id ?? "", goal(overJavaScript, row), ratio(peer));
     judge("torch", goal(overTorch, row), ratio(among("torch")));
     if (roofline !== null) judge("limit", goal(ofTheLimit, row), shareOfLimit(row, ms, roofline));
+    judge("rate", goal(gigaflops, row), row.flops / ms / 1e6);
   }
   if (isGpu(device) && isSoftware(device)) {
     const peer = among("jax-webgpu", "tfjs-webgpu");

@@ -162,6 +162,7 @@ export function tasksOf(size: Size): Task[] {
     for (const direction of ["fwd", "step"] as const) {
       tasks.push({ workload: "hornet_tiny_2x3x64x64", direction, work: network("tiny", [2, 3, 64, 64]) });
     }
+    tasks.push({ workload: "hornet_tiny_1x3x224x224", direction: "fwd", work: network("tiny", [1, 3, 224, 224]) });
   }
   return tasks;
 }
@@ -206,9 +207,26 @@ export function flopsOf({ work, direction }: Task): number {
       const [n, c, h, w] = work.x;
       return (direction === "fwd" ? 1 : 2) * 5 * n * c * h * w * Math.log2(h * w);
     }
+    case "gnconv":
+    case "block":
+    case "hornet":
+      return times * 2 * multiplyAdds(work);
     default:
       return 0;
   }
+}
+
+/** Of the convolutions and linear layers: each weight meets every pixel of its map once. */
+function multiplyAdds(work: Extract<Work, { readonly parameters: readonly ParameterSpec[] }>): number {
+  const [n, , height, width] = work.x;
+  const pixels = (name: string): number => {
+    if (work.kind !== "hornet") return height * width;
+    const stage = /^(?:stages|downsample_layers)\.(\d)/.exec(name)?.[1];
+    const stride = 2 ** (2 + Number(stage));
+    return stage === undefined ? 1 : Math.floor(height / stride) * Math.floor(width / stride); // the head comes after the mean
+  };
+  const weights = work.parameters.filter(({ shape }) => shape.length > 1);
+  return weights.reduce((sum, { name, shape }) => sum + n * numel(shape) * pixels(name), 0);
 }
 
 /** The least bytes to move, inputs once and outputs once, where that is what limits; else 0. */

@@ -17,6 +17,9 @@ import { LayerNorm, LayerNorm2d } from "./nn/norm.js";
 /**
  * x = x + dropPath(ls1(mha(norm1(x)))); x = x + dropPath(ls2(mlp(norm2(x)))): x [N, L, C] → [N, L, C].
  *
+ * Throws OpError where the heads do not divide the channels, and for other input. Reference: glnet.py, `MHSA_Block`; Vaswani et al.
+ * (2017), section 3.2, with the norms first.
+ *
  * ```ts
  * import { rand } from "crabro";
  * import { MHSABlock } from "crabro/models";
@@ -60,6 +63,8 @@ export class MHSABlock extends Module {
 
 /**
  * Attention between the pixels of a map, with position encoding and MLP by convolution: x [N, C, H, W] → [N, C, H, W].
+ *
+ * Throws OpError where the heads do not divide the channels, and for other input. Reference: glnet.py, `MHSA_NCHW_Block`.
  *
  * ```ts
  * import { rand } from "crabro";

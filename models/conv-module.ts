@@ -15,6 +15,7 @@ import { BatchNorm2d } from "./nn/norm.js";
 import { initInForce } from "./nn/parameter.js";
 
 export interface ConvModuleOptions {
+  /** Zeros around the map. Default 0. */
   readonly padding?: number;
   /** BatchNorm2d after the convolution, which then has no bias. Default false. */
   readonly norm?: boolean;
@@ -23,7 +24,10 @@ export interface ConvModuleOptions {
 }
 
 /**
- * Convolution (`conv`), norm (`bn`) and activation; the convolution starts by He's rule unless another initialisation is in force.
+ * Convolution (`conv`), norm (`bn`) and activation: x [N, in, H, W] → [N, out, H', W']. Stride 1; the convolution has a bias only where no
+ * norm follows, and starts by He's rule unless another initialisation is in force.
+ *
+ * Throws OpError for input that is not [N, in, H, W]. Reference: mmcv's `ConvModule`.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -64,10 +68,13 @@ export interface GNConvModuleOptions {
   readonly projOut?: boolean;
   /** Inner width, in output channels. Default 1. */
   readonly dimRatio?: number;
-  /** Coefficients of the filter. Default 32 and ⌊h / 2⌋ + 1. */
+  /** Rows of coefficients of the filter. Default 32. */
   readonly h?: number;
+  /** Columns of them. Default ⌊h / 2⌋ + 1. */
   readonly w?: number;
+  /** BatchNorm2d of the result. Default false. */
   readonly norm?: boolean;
+  /** ReLU at the end. Default false. */
   readonly activation?: boolean;
 }
 
@@ -75,7 +82,8 @@ export interface GNConvModuleOptions {
  * gnConv from `inChannels` to `outChannels`, with norm and activation if wanted: x [N, in, H, W] → [N, out, H, W]. Unlike the classification
  * network's, it does not scale the spatial operator's result.
  *
- * Throws OpError where the order does not divide the inner width, and for a norm over other channels than the result has.
+ * Throws OpError where the order does not divide the inner width, for a norm over other channels than the result has, and for other input.
+ * Reference: HorNet, section 3.1; its dense-prediction code, `GNConvModule`.
  *
  * ```ts
  * import { rand } from "crabro";

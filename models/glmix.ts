@@ -26,7 +26,9 @@ import { initial, type Parameter, parameter } from "./nn/parameter.js";
 export const linearInit = { weight: truncNormal(0.02), bias: zeros };
 
 /**
- * x + depthwise k × k convolution of x; the state has the names of the convolution itself.
+ * x + depthwise k × k convolution of x: [N, C, H, W] → [N, C, H, W], k odd. The state has the names of the convolution itself.
+ *
+ * Throws OpError for input that is not [N, C, H, W]. Reference: glnet.py, `ResDWConvNCHW`.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -67,20 +69,24 @@ export const toMap = (x: Tensor, height: number, width: number): Tensor =>
   x.transpose(1, 2).reshape([x.shape[0], x.shape[2], height, width]);
 
 export interface MlpOptions {
+  /** Hidden channels of the MLP, in channels; rounded down. Default 4. */
   readonly mlpRatio?: number;
   /** Whether a residual depthwise 3×3 convolution stands in the middle of the MLP. Default false. */
   readonly mlpDw?: boolean;
   /** Side of the depthwise convolution that encodes positions; 0 (default): none. */
   readonly cpeKs?: number;
+  /** Rate at which training drops each of the two branches. Default 0. */
   readonly dropPath?: number;
   /** Initial value of the scales of the two branches; 0 (default): no scales. */
   readonly layerScale?: number;
 }
 
 export interface GLMixOptions extends MlpOptions {
+  /** Default 64. */
   readonly numSlots?: number;
   /** Slots start as means of the parts of the block's input (the number must be a square), or as learned vectors. */
   readonly slotInit?: "ada_avgpool" | "param";
+  /** Whether `slotScale` is trained. Default: it is. */
   readonly scaleMode?: "learnable" | "const";
   /** Factor of the cosines between slots and pixels. Default C^−½. */
   readonly slotScale?: number;
@@ -92,9 +98,10 @@ export interface GLMixOptions extends MlpOptions {
  * GLMix block: x [N, C, H, W] → [N, C, H, W].
  *
  * Pixels are grouped into S slots by similarity, the slots attend to each other, and their results go back to the pixels along the same
- * similarities; a convolution adds what is local. Paper, section 3.2.
+ * similarities; a convolution adds what is local.
  *
- * Throws OpError where `numHeads` does not divide `dim`, or `numSlots` is no square though the slots are pooled.
+ * Throws OpError where `numHeads` does not divide `dim`, where `numSlots` is no square though the slots are pooled, and for other input.
+ * Reference: GLNet, section 3; glnet.py, `GLMixBlock`.
  *
  * ```ts
  * import { rand } from "crabro";

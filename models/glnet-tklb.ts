@@ -54,7 +54,8 @@ export function drawTokenBox(rows: number, columns: number, generator: Generator
  * `forwardTraining` gives both apart; the map of the stem is mixed with that of the batch in reverse inside a random box, and the tokens'
  * logits in that box are swapped back.
  *
- * Throws OpError in training where the last map has not an eighth of the stem's side, as with images whose sides 32 does not divide.
+ * Throws OpError as GLNet does, and in training where the last map has not an eighth of the stem's side, as with images whose sides 32 does
+ * not divide. Reference: glnet_tklb.py, `GLNet_tklb`; Jiang et al. (2021), section 3.
  *
  * ```ts
  * import { rand } from "crabro";

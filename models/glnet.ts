@@ -18,14 +18,19 @@ import { type MapNorm, mapNorm, nonOverlappedPatchEmbeddings, overlappedPatchEmb
 export type StageKind = "glmix" | "mha" | "mha_nchw" | "glmix.mha_nchw";
 
 export interface BasicLayerOptions extends Omit<GLMixOptions, "dropPath"> {
+  /** Default glmix. */
   readonly kind?: StageKind;
+  /** How many blocks. */
   readonly depth: number;
   /** One rate a block. */
   readonly dropPath?: readonly number[];
 }
 
 /**
- * A stage: `depth` blocks on maps [N, C, H, W]. In a stage of kind `mha` the map is a sequence from the first block to the last.
+ * A stage: `depth` blocks on maps [N, C, H, W] → [N, C, H, W]. In a stage of kind `mha` the map is a sequence from the first block to the
+ * last.
+ *
+ * Throws OpError as its blocks do. Reference: GLNet, section 3; glnet.py, `BasicLayer`.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -59,7 +64,9 @@ export class BasicLayer extends Module {
 }
 
 export interface GLNetOptions extends Omit<GLMixOptions, "dropPath" | "mlpRatio"> {
+  /** Channels of the images. Default 3. */
   readonly inChans?: number;
+  /** Default 1000. */
   readonly numClasses?: number;
   /** Blocks of each of the four stages. */
   readonly depths?: readonly number[];
@@ -67,13 +74,17 @@ export interface GLNetOptions extends Omit<GLMixOptions, "dropPath" | "mlpRatio"
   readonly dims?: readonly number[];
   /** Channels of a head of attention. */
   readonly headDim?: number;
+  /** Hidden channels of the MLPs of each stage, in channels. Default 4. */
   readonly mlpRatios?: readonly number[];
+  /** Blocks of each stage. Default three of glmix, then mha. */
   readonly stageKinds?: readonly StageKind[];
   /** Norm of the patch embeddings, and of the last map. */
   readonly norm?: MapNorm;
   /** Patch embeddings: of non-overlapping patches, or by overlapping convolutions. */
   readonly downsampleStyle?: "non_ovlp" | "ovlp";
+  /** Between the stages: convolution and norm, or norm and convolution. Default proj.norm. */
   readonly transitionLayout?: "proj.norm" | "norm.proj";
+  /** With `ovlp`: also norm the images, by LayerNorm2d. Default false. */
   readonly dualPatchNorm?: boolean;
   /** Drop-path rate of the last block; the rates rise evenly from 0. */
   readonly dropPathRate?: number;
@@ -112,7 +123,10 @@ function glnetTrunk(options: GLNetOptions): GLNetTrunk {
 }
 
 /**
- * Images [N, inChans, H, W] → logits [N, numClasses].
+ * Images [N, inChans, H, W], of any size from 32 × 32 → logits [N, numClasses].
+ *
+ * Throws OpError where an option has not four entries for the four stages, where the slots or heads do not fit (see GLMixBlock), and for images
+ * that are smaller or of other channels. Reference: GLNet, section 3; glnet.py, `GLNet`.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -172,6 +186,8 @@ export interface GLNetBackboneOptions extends Omit<GLNetOptions, "numClasses"> {
 /**
  * Images [N, inChans, H, W] → one map [N, dims[i], ~H / 2ⁱ⁺², ~W / 2ⁱ⁺²] for each i of `outIndices`, finest first, as the stages leave
  * them. Weights of the classification network load with `{ strict: false }`: its `norm` and `head` are reported as unexpected.
+ *
+ * Throws OpError as GLNet does, and for `outIndices` other than 0 to 3. Reference: glnet.py, `GLNet`, without norm and head.
  *
  * ```ts
  * import { rand } from "crabro";

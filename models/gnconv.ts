@@ -22,10 +22,11 @@ import { type Parameter, parameter } from "./nn/parameter.js";
 export type SpatialOperator = "7x7" | { readonly filter: "gf"; readonly h: number; readonly w: number };
 
 export interface GnConvOptions {
-  /** How many interactions of neighbours multiply up: n of gⁿConv. */
+  /** How many interactions of neighbours multiply up: n of gⁿConv. Default 5. */
   readonly order?: number;
-  /** Factor of the spatial operator's result. */
+  /** Factor of the spatial operator's result. Default 1; the networks take 1/3. */
   readonly s?: number;
+  /** Default 7x7. */
   readonly dwconv?: SpatialOperator;
 }
 
@@ -46,6 +47,9 @@ export function orderWidths(dim: number, order: number): number[] {
  *
  * p, q = split(projIn(x)); q = dwconv(q) · s; y = p · q₀; y = pwsₖ(y) · qₖ₊₁ for k = 0 … n − 2; projOut(y).
  * The products follow the 1×1 convolutions directly, so that they become epilogues of them.
+ *
+ * Throws OpError for an order below 2 or one that does not halve the channels to whole numbers, and for other input.
+ * Reference: HorNet, section 3.1; hornet.py, `gnconv`.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -102,6 +106,9 @@ export interface FilterSize {
  * Half of the channels pass a depthwise 3×3 convolution, half are multiplied by a learned filter in the spectrum; the halves interleave.
  * x [N, D, H, W] → [N, D, H, W]; the filter [D/2, h, w, 2] (real, imaginary) is resized (bilinear, corners aligned) to
  * H × (⌊W/2⌋ + 1) on each call where it has another size, as part of the graph: the stored filter stays as it is.
+ *
+ * Throws OpError for an odd number of channels, and for other input. Reference: HorNet, section 3.1 (its GF variant), after Rao et al.,
+ * "Global Filter Networks for Image Classification" (2021); hornet.py, `GlobalLocalFilter`.
  *
  * ```ts
  * import { rand } from "crabro";

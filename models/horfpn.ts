@@ -1,7 +1,7 @@
 /**
  * Feature pyramids for detection: HorFPN, whose levels are gnConv modules, and the plain FPN that it is compared with.
  *
- * Papers: Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017; HorNet, section 4.3 (HorFPN).
+ * Papers: Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017; HorNet, section 3.2 (HorFPN).
  * Original: mmdet's `FPN`; HorNet's object_detection code, class `GNFPN`.
  */
 import { OpError } from "../engine/errors.js";
@@ -23,7 +23,10 @@ export interface FPNOptions {
 }
 
 /**
- * The input maps, finest first → `numOuts` maps of `outChannels`, finest first. Throws OpError for another number of inputs.
+ * The input maps [N, inChannels[i], Hᵢ, Wᵢ], finest first → `numOuts` maps of `outChannels`, finest first.
+ *
+ * Throws OpError where `startLevel` leaves no input, for fewer outputs than inputs used, and for another number of inputs.
+ * Reference: Lin et al. (2017), section 3; mmdet's `FPN`.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -81,7 +84,9 @@ export interface HorFPNOptions extends FPNOptions {
 }
 
 /**
- * HorFPN: the plain pyramid with gnConv modules in place of the 3×3 convolutions.
+ * HorFPN: the plain pyramid with gnConv modules in place of the 3×3 convolutions. Maps → maps, as FPN.
+ *
+ * Throws OpError as FPN and GNConvModule do. Reference: HorNet, section 3.2 (HorFPN); its detection code, `GNFPN`.
  *
  * ```ts
  * import { rand } from "crabro";

@@ -24,6 +24,8 @@ export interface HorNetBackboneOptions extends Omit<HorNetOptions, "numClasses" 
  * takes its map as it is; the norm is for the output alone. Weights of the classification network load with `{ strict: false }`: the
  * four norms stay at 1 and 0, and `norm` and `head` are reported as unexpected.
  *
+ * Throws OpError as HorNet does, and for `outIndices` other than 0 to 3. Reference: HorNet, section 3.2; its dense-prediction code, `HorNet`.
+ *
  * ```ts
  * import { rand } from "crabro";
  * import { HorNetBackbone } from "crabro/models";

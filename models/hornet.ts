@@ -19,15 +19,19 @@ import { LayerNorm } from "./nn/norm.js";
 import { buildWith, type Parameter, parameter } from "./nn/parameter.js";
 
 export interface HorNetBlockOptions {
+  /** Rate at which training drops each of the two branches. Default 0. */
   readonly dropPath?: number;
   /** Initial value of the scales of the two branches; 0: no scales. */
   readonly layerScaleInitValue?: number;
+  /** See GnConvOptions. Default: order 5. */
   readonly gnconv?: GnConvOptions;
 }
 
 /**
  * x = x + dropPath(γ₁ · gnconv(norm1(x)));
- * x = x + dropPath(γ₂ · pwconv2(gelu(pwconv1(norm2(x))))), the second with the channels last.
+ * x = x + dropPath(γ₂ · pwconv2(gelu(pwconv1(norm2(x))))), the second with the channels last: x [N, C, H, W] → [N, C, H, W].
+ *
+ * Throws OpError as GnConv does. Reference: HorNet, section 3.2; hornet.py, `Block`.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -74,7 +78,9 @@ export class HorNetBlock extends Module {
 }
 
 export interface HorNetOptions {
+  /** Channels of the images. Default 3. */
   readonly inChans?: number;
+  /** Default 1000. */
   readonly numClasses?: number;
   /** Blocks of each of the four stages. */
   readonly depths?: readonly number[];
@@ -84,7 +90,9 @@ export interface HorNetOptions {
   readonly gnconv?: readonly GnConvOptions[];
   /** Drop-path rate of the last block; the rates rise evenly from 0. */
   readonly dropPathRate?: number;
+  /** Initial value of the scales of the branches; 0: no scales. Default 1e-6. */
   readonly layerScaleInitValue?: number;
+  /** Factor of the head's initial weights. Default 1. */
   readonly headInitScale?: number;
   /** Start weights Xavier-uniform in place of truncated normal 0.02, which is small for narrow networks. */
   readonly uniformInit?: boolean;
@@ -98,8 +106,9 @@ export function hornetGnConv(stage2: SpatialOperator = "7x7", stage3: SpatialOpe
   return (["7x7", "7x7", stage2, stage3] as const).map((dwconv, i) => ({ order: i + 2, s: third, dwconv }));
 }
 
-/** The same with filters for square images of this side: as many coefficients as the maps' spectra have. */
+/** The same with filters for square images of this side: as many coefficients as the maps' spectra have. Throws OpError for no such side. */
 export function hornetFilters(inputSize: number): GnConvOptions[] {
+  if (!Number.isInteger(inputSize) || inputSize < 1) throw new OpError("HorNet", `inputSize is a whole number of pixels; got ${inputSize}`);
   const spectrum = (side: number): SpatialOperator => filter(side, Math.floor(side / 2) + 1);
   return hornetGnConv(spectrum(Math.max(1, Math.floor(inputSize / 16))), spectrum(Math.max(1, Math.floor(inputSize / 32))));
 }
@@ -157,6 +166,9 @@ export function checkImages(op: string, x: Tensor, inChans: number): void {
 
 /**
  * Images [N, inChans, H, W], of any size from 32 × 32 → logits [N, numClasses].
+ *
+ * Throws OpError unless there are four depths and four gnConv settings, where an order does not fit its width (see GnConv), and for images
+ * that are smaller or of other channels. Reference: HorNet, section 3.2; hornet.py, `HorNet`.
  *
  * ```ts
  * import { rand } from "crabro";

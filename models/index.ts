@@ -1,4 +1,6 @@
-/** Networks and the layers they are made of. */
+/** Networks and the layers they are made of. The main entry comes along, as it registers the devices that their parameters are made on. */
+import "../index.js";
+
 export * from "./activations.js";
 export * from "./attention.js";
 export * from "./conv-module.js";

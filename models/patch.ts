@@ -14,6 +14,7 @@ export type MapNorm = "BatchNorm2d" | "LayerNorm2d";
 export const mapNorm = (norm: MapNorm, dim: number): Layer => (norm === "BatchNorm2d" ? new BatchNorm2d(dim) : new LayerNorm2d(dim));
 
 export interface PatchEmbeddingOptions {
+  /** Channels of the images. Default 3. */
   readonly inChans?: number;
   /** Default BatchNorm2d. */
   readonly norm?: MapNorm;
@@ -26,7 +27,18 @@ function transition(from: number, to: number, conv: Layer, norm: MapNorm, order:
   return order === "proj.norm" ? new Sequential<Layer>(conv, mapNorm(norm, to)) : new Sequential<Layer>(mapNorm(norm, from), conv);
 }
 
-/** 4×4 patches, then 2×2 patches between stages: sizes shrink by 4, 2, 2, 2, rounded down. */
+/**
+ * The four layers between GLNet's stages, of patches that do not overlap: 4×4 of the images, then 2×2 of the maps. Sizes shrink by 4, 2, 2,
+ * 2, rounded down. Reference: glnet.py, `NonOverlappedPatchEmbeddings`.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nonOverlappedPatchEmbeddings } from "crabro/models";
+ *
+ * const [stem, second] = nonOverlappedPatchEmbeddings([32, 64, 96, 128], { order: "norm.proj" });
+ * second.forward(stem.forward(rand([1, 3, 64, 64]))); // [1, 64, 8, 8]
+ * ```
+ */
 export function nonOverlappedPatchEmbeddings(dims: readonly number[], options: PatchEmbeddingOptions = {}): Sequential<Layer>[] {
   const { inChans = 3, norm = "BatchNorm2d", order = "proj.norm" } = options;
   return dims.map((dim, i) =>
@@ -36,7 +48,18 @@ export function nonOverlappedPatchEmbeddings(dims: readonly number[], options: P
   );
 }
 
-/** 3×3 convolutions of stride 2, two of them in the stem: sizes shrink by 4, 2, 2, 2, rounded up. */
+/**
+ * The same by 3×3 convolutions of stride 2, two of them in the stem: sizes shrink by 4, 2, 2, 2, rounded up. Reference: glnet.py,
+ * `OverlappedPacthEmbeddings`.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { overlappedPatchEmbeddings } from "crabro/models";
+ *
+ * const [stem, second] = overlappedPatchEmbeddings([32, 64, 96, 128], { norm: "LayerNorm2d", dualPatchNorm: true });
+ * second.forward(stem.forward(rand([1, 3, 64, 64]))); // [1, 64, 8, 8]
+ * ```
+ */
 export function overlappedPatchEmbeddings(
   dims: readonly number[],
   /** `dualPatchNorm`: also norm the images, by LayerNorm2d. */

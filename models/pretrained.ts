@@ -67,6 +67,15 @@ async function tensorsOf({ source, ...options }: PretrainedOptions): Promise<Rea
 /**
  * Loads trained weights into a model, made to fit as `adaptState` does; entries that the file lacks are allowed where they are a head to
  * drop, or what distinguishes a backbone from the classifier that it is trained as. Throws OpError for every other difference.
+ *
+ * ```ts
+ * import { createModel, HorNet, hornetVariants, loadPretrained } from "crabro/models";
+ * import { saveWeights } from "crabro/models/node";
+ *
+ * await saveWeights("/tmp/crabro-pretrained.pth", createModel("hornet_micro_7x7").stateDict());
+ * const own = new HorNet({ ...hornetVariants.hornet_micro_7x7, dropPathRate: 0.2 });
+ * await loadPretrained(own, "/tmp/crabro-pretrained.pth");
+ * ```
  */
 export async function loadPretrained(model: Module, pretrained: Pretrained): Promise<LoadReport> {
   const options: PretrainedOptions =
@@ -92,7 +101,16 @@ const isHead = (name: string): boolean => /^(tklb_aux_)?head\./.test(name);
 /**
  * The entries of a file, made to fit a model: spectral filters (`complex_weight`) are resized for good to the model's size, as for images
  * of another size (bilinear, corners aligned, as in the published code), and a head for other classes is dropped or cut as `head` says.
- * Whatever else differs stays as it is, for `loadStateDict` to report.
+ * Whatever else differs stays as it is, for `loadStateDict` to report. Throws OpError for rows that the head does not have.
+ *
+ * ```ts
+ * import { adaptState, createModel } from "crabro/models";
+ * import { readWeights, saveWeights } from "crabro/models/node";
+ *
+ * await saveWeights("/tmp/crabro-adapt.pth", createModel("hornet_micro_gf").stateDict()); // ten classes
+ * const model = createModel("hornet_micro_gf", { numClasses: 2 });
+ * model.loadStateDict(adaptState(readWeights("/tmp/crabro-adapt.pth").tensors, model, [3, 8])); // two rows of the head
+ * ```
  */
 export function adaptState(
   state: ReadonlyMap<string, StoredTensor>,

@@ -18,8 +18,11 @@ export type Backbone = Module & { forward(images: Tensor): Tensor[] };
 
 /** What every classification model takes; undefined leaves the variant's own value. */
 export interface ModelOptions extends BuildOptions {
+  /** Default: the variant's, 1000 for the published ones. */
   readonly numClasses?: number;
+  /** Channels of the images. Default: the variant's, 3 for the published ones. */
   readonly inChans?: number;
+  /** Drop-path rate of the last block; the rates rise evenly from 0. Default 0. */
   readonly dropPathRate?: number;
   /** Side of the images that the filters of a GF network are made for. Images of other sides work too, by resizing the filters at each call. */
   readonly inputSize?: number;
@@ -120,14 +123,30 @@ const models: ReadonlyMap<string, Entry> = new Map([
   ...Object.entries(glnetTokenLabelVariants).map(([name, variant]) => glnetEntry(name, variant, GLNetTokenLabel)),
 ]);
 
-/** Names of the models, in order; `*` in the pattern stands for anything. */
+/**
+ * Names of the models, in order; `*` in the pattern stands for anything.
+ *
+ * ```ts
+ * import { listModels } from "crabro/models";
+ *
+ * listModels("glnet_*g"); // glnet_4g, glnet_9g, glnet_16g
+ * ```
+ */
 export function listModels(pattern = "*"): string[] {
   const escaped = pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
   const match = new RegExp(`^${escaped.join(".*")}$`);
   return [...models.keys()].filter((name) => match.test(name));
 }
 
-/** Side of the images, input channels, classes and figures of a model as published. Throws for an unknown name. */
+/**
+ * Side of the images, input channels, classes and figures of a model as published. Throws OpError for an unknown name.
+ *
+ * ```ts
+ * import { modelInfo } from "crabro/models";
+ *
+ * const { inputSize, published } = modelInfo("hornet_tiny_gf"); // 224; 23 million parameters, 3.9 GFLOPs, 83.0 % top-1, …
+ * ```
+ */
 export function modelInfo(name: string): Omit<Entry, "build" | "backbone"> {
   const { inputSize, inChans, numClasses, published } = entry(name);
   return { inputSize, inChans, numClasses, published };
@@ -185,7 +204,18 @@ function built<T>({ device, dtype, generator, meta, init, ...given }: ModelOptio
 /** Names of the published backbones of detection and segmentation. */
 export const listBackbones = (): string[] => Object.keys(hornetBackboneVariants);
 
-/** Builds a published backbone by name: images → four normed maps, finest first. */
+/**
+ * Builds a published backbone by name: images → four normed maps, finest first. Throws OpError for an unknown name.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { createBackbone, HorFPN } from "crabro/models";
+ *
+ * const backbone = createBackbone("det_backbone_tiny_gf", { meta: true }); // [N, 64, H / 4, W / 4], …, [N, 512, H / 32, W / 32]
+ * const maps = backbone.forward(rand([1, 3, 64, 96]));
+ * const neck = new HorFPN(maps.map(({ shape }) => shape[1]));
+ * ```
+ */
 export function createBackbone(name: string, options: Omit<ModelOptions, "numClasses"> = {}): HorNetBackbone {
   if (!Object.hasOwn(hornetBackboneVariants, name)) {
     throw new OpError("createBackbone", `no backbone is named ${name}; there are ${listBackbones().join(", ")}`);

@@ -94,7 +94,6 @@ export interface SummaryOptions {
  * Works on models built with `meta: true`.
  *
  * ```ts
- * import "crabro";
  * import { createModel, summary } from "crabro/models";
  *
  * const model = createModel("hornet_tiny_7x7", { meta: true });

@@ -1,7 +1,7 @@
 /**
  * Heads for segmentation: UPerNet's, the same with a gnConv module (HorFPN), and the auxiliary FCN head.
  *
- * Papers: Xiao et al., "Unified Perceptual Parsing for Scene Understanding", ECCV 2018; HorNet, section 4.3 (HorFPN).
+ * Papers: Xiao et al., "Unified Perceptual Parsing for Scene Understanding", ECCV 2018; HorNet, section 3.2 (HorFPN).
  * Original: mmseg's `UPerHead` and `FCNHead`; HorNet's semantic_segmentation code, class `GNUPerHead`.
  */
 import { OpError } from "../engine/errors.js";
@@ -38,7 +38,10 @@ export interface UPerHeadOptions extends SegmentationHeadOptions {
 }
 
 /**
- * Four maps, finest first → logits [N, numClasses, H₀, W₀] at the size of the finest. Throws OpError for another number of maps.
+ * Four maps [N, inChannels[i], Hᵢ, Wᵢ], finest first → logits [N, numClasses, H₀, W₀] at the size of the finest.
+ *
+ * Throws OpError for another number of maps. Reference: Xiao et al., "Unified Perceptual Parsing for Scene Understanding" (2018), section 3.1;
+ * mmseg's `UPerHead`.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -113,7 +116,9 @@ export interface HorFPNUPerHeadOptions extends UPerHeadOptions {
 }
 
 /**
- * HorFPN for segmentation: UPerNet's head whose levels are fused by a gnConv module.
+ * HorFPN for segmentation: UPerNet's head whose levels are fused by a gnConv module. Maps → logits, as UPerHead.
+ *
+ * Throws OpError as UPerHead and GNConvModule do. Reference: HorNet, section 3.2 (HorFPN); its segmentation code, `GNUPerHead`.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -139,7 +144,10 @@ export interface FCNHeadOptions extends SegmentationHeadOptions {
 }
 
 /**
- * The auxiliary head of training: one map of the backbone → logits [N, numClasses, H, W].
+ * The auxiliary head of training: the backbone's maps, of which it takes one [N, inChannels, H, W] → logits [N, numClasses, H, W].
+ *
+ * Throws OpError where there is no map `inIndex`. Reference: Long et al., "Fully Convolutional Networks for Semantic Segmentation" (2015),
+ * section 3; mmseg's `FCNHead`.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -168,6 +176,8 @@ export class FCNHead extends Module {
   }
 
   override forward(inputs: readonly Tensor[]): Tensor {
+    if (inputs[this.#inIndex] === undefined)
+      throw new OpError("FCNHead", `there is no map ${this.#inIndex}, as ${inputs.length} are given`);
     let x = inputs[this.#inIndex];
     for (const conv of this.convs) x = conv.forward(x);
     return this.convSeg.forward(this.dropout.forward(x));

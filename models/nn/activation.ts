@@ -4,7 +4,9 @@ import type { Tensor } from "../../engine/tensor.js";
 import { Module } from "./module.js";
 
 /**
- * x Φ(x), by the error function unless `approximate` is "tanh".
+ * x Φ(x), by the error function unless `approximate` is "tanh", element by element: any shape → the same.
+ *
+ * Throws OpError for input that is not floating. Reference: torch.nn.GELU.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -27,7 +29,9 @@ export class GELU extends Module {
 }
 
 /**
- * max(x, 0), element by element.
+ * max(x, 0), element by element: any shape → the same.
+ *
+ * Throws nothing of its own. Reference: torch.nn.ReLU.
  *
  * ```ts
  * import { rand } from "crabro";

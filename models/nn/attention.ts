@@ -9,10 +9,11 @@ import { Module } from "./module.js";
 import { type BuildOptions, buildWith, type Parameter, parameter } from "./parameter.js";
 
 /**
- * Multi-head attention, torch.nn.MultiheadAttention with the batch first: one projection [3C, C] of query, key and value (its rows in
- * this order), attention in `numHeads` heads of C / numHeads channels, one projection of the joined heads. [N, L, C] → [N, L, C].
+ * Multi-head attention with the batch first: one projection [3C, C] of query, key and value (its rows in this order), attention in `numHeads`
+ * heads of C / numHeads channels, one projection of the joined heads. [N, L, C] → [N, L, C].
  *
- * The first projection starts Xavier uniform with bias 0; `init` is for the second. Throws OpError where the heads do not divide C.
+ * The first projection starts Xavier uniform with bias 0; `init` is for the second. Throws OpError where the heads do not divide C, and for
+ * other input. Reference: torch.nn.MultiheadAttention with batch_first; Vaswani et al. (2017), section 3.2.2.
  *
  * ```ts
  * import { rand } from "crabro";

@@ -6,7 +6,9 @@ import { Module } from "./module.js";
 export type Layer = Module & { forward(x: Tensor): Tensor };
 
 /**
- * Calls its children one after the other; they are named 0, 1, 2, …
+ * Calls its children one after the other: what the first takes → what the last gives. They are named 0, 1, 2, …
+ *
+ * Throws what they throw. Reference: torch.nn.Sequential.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -46,7 +48,9 @@ export class Sequential<T extends Layer = Layer> extends Module {
 }
 
 /**
- * A list of modules named 0, 1, 2, … for its owner to call. A plain array in a property does the same.
+ * A list of modules named 0, 1, 2, … for its owner to call, so without shapes of its own. A plain array in a property does the same.
+ *
+ * Its `forward` throws OpError. Reference: torch.nn.ModuleList.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -84,7 +88,9 @@ export class ModuleList<T extends Module = Module> extends Module {
 }
 
 /**
- * Returns its input.
+ * Returns its input: any shape → the same.
+ *
+ * Throws nothing. Reference: torch.nn.Identity.
  *
  * ```ts
  * import { rand } from "crabro";

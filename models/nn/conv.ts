@@ -10,15 +10,23 @@ type Pair = number | readonly [number, number];
 const pair = (value: Pair): readonly [number, number] => (typeof value === "number" ? [value, value] : value);
 
 export interface Conv2dOptions extends BuildOptions {
+  /** Default 1. */
   readonly stride?: Pair;
+  /** Zeros around the map. Default 0. */
   readonly padding?: Pair;
+  /** Distance of the taps. Default 1. */
   readonly dilation?: Pair;
+  /** Channels are convolved in so many groups, each with its own. Default 1. */
   readonly groups?: number;
+  /** Default true. */
   readonly bias?: boolean;
 }
 
 /**
- * Convolution of x [N, in, H, W] with weight [out, in / groups, kh, kw], zero padding. `groups` = in: depthwise.
+ * Convolution with weight [out, in / groups, kh, kw], zero padding: x [N, in, H, W] → [N, out, H', W'],
+ * H' = ⌊(H + 2 · padding − dilation · (kh − 1) − 1) / stride⌋ + 1. `groups` = in: depthwise.
+ *
+ * Throws OpError where the groups do not divide the channels, and for other input. Reference: torch.nn.Conv2d.
  *
  * ```ts
  * import { rand } from "crabro";

@@ -12,7 +12,9 @@ function checkRate(op: string, p: number): number {
 }
 
 /**
- * Zeroes elements with probability p in training and divides the rest by 1 − p.
+ * Zeroes elements with probability p in training and divides the rest by 1 − p: any shape → the same.
+ *
+ * Throws OpError unless 0 ≤ p < 1. Reference: torch.nn.Dropout.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -39,7 +41,9 @@ export class Dropout extends Module {
 }
 
 /**
- * Zeroes whole maps of [N, C, H, W] with probability p in training and divides the rest by 1 − p.
+ * Zeroes whole maps of [N, C, H, W] with probability p in training and divides the rest by 1 − p → [N, C, H, W].
+ *
+ * Throws OpError unless 0 ≤ p < 1, and in training for input that is no [N, C, H, W]. Reference: torch.nn.Dropout2d.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -66,7 +70,9 @@ export class Dropout2d extends Module {
 }
 
 /**
- * Stochastic depth: in training, each sample of a residual branch is dropped with probability p, or else divided by 1 − p.
+ * Stochastic depth: in training, each sample of a residual branch [N, …] is dropped with probability p, or else divided by 1 − p → [N, …].
+ *
+ * Throws OpError unless 0 ≤ p < 1. Reference: timm's `DropPath`; Huang et al., "Deep Networks with Stochastic Depth" (2016), section 3.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -93,13 +99,17 @@ export class DropPath extends Module {
 }
 
 export interface LayerScaleOptions extends BuildOptions {
+  /** Default 1e-5. */
   readonly initValue?: number;
   /** Where the channels are: the second dim (`nchw`) or the last (`nlc`). */
   readonly format?: "nchw" | "nlc";
 }
 
 /**
- * Multiplies every channel by a learned factor: `gamma` [1, C, 1, 1] for nchw, [C] for nlc.
+ * Multiplies every channel by a learned factor: `gamma` [1, C, 1, 1] for nchw, [C] for nlc; x [N, C, H, W] or [N, L, C] → the same.
+ *
+ * Throws OpError for input of other channels. Reference: Touvron et al., "Going deeper with Image Transformers" (2021), section 2; glnet.py,
+ * `LayerScale`.
  *
  * ```ts
  * import { rand } from "crabro";

@@ -6,11 +6,14 @@ import { Module } from "./module.js";
 import { type BuildOptions, buildWith, initInForce, type Parameter, parameter } from "./parameter.js";
 
 export interface LinearOptions extends BuildOptions {
+  /** Default true. */
   readonly bias?: boolean;
 }
 
 /**
  * y = x Wᵀ + b over the last dim: x [..., in], weight [out, in], bias [out] → [..., out].
+ *
+ * Throws OpError for input of another last dim. Reference: torch.nn.Linear.
  *
  * ```ts
  * import { rand } from "crabro";

@@ -15,7 +15,10 @@ export interface LayerNormOptions extends BuildOptions {
 }
 
 /**
- * (x − mean) / √(variance + eps) · weight + bias, with the biased variance. `normalizedShape`: the last dims, or the channels.
+ * (x − mean) / √(variance + eps) · weight + bias, with the biased variance: [..., normalizedShape] → the same, or with `channels_first`
+ * [N, C, H, W] → the same, over the channels.
+ *
+ * Throws OpError for `channels_first` of several dims, and for input of another shape. Reference: torch.nn.LayerNorm; hornet.py, `LayerNorm`.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -58,7 +61,9 @@ export class LayerNorm extends Module {
 }
 
 /**
- * Layer norm over the channels of NCHW, at every pixel by itself.
+ * Layer norm over the channels of [N, C, H, W] → the same, at every pixel by itself.
+ *
+ * Throws OpError for other input. Reference: glnet.py and timm, `LayerNorm2d`.
  *
  * ```ts
  * import { rand } from "crabro";
@@ -74,14 +79,17 @@ export class LayerNorm2d extends LayerNorm {
 }
 
 export interface BatchNorm2dOptions extends BuildOptions {
+  /** Added to the variance. Default 1e-5. */
   readonly eps?: number;
-  /** Weight of the new batch in the running statistics. */
+  /** Weight of the new batch in the running statistics. Default 0.1. */
   readonly momentum?: number;
 }
 
 /**
- * Normalises every channel of [N, C, H, W]: with the batch's own statistics in training, which also move the running ones (an effect
+ * Normalises every channel of [N, C, H, W] → the same: with the batch's own statistics in training, which also move the running ones (an effect
  * of the call), with the running ones otherwise.
+ *
+ * Throws OpError for other input, and in training for one value a channel. Reference: torch.nn.BatchNorm2d.
  *
  * ```ts
  * import { rand } from "crabro";

@@ -1,9 +1,10 @@
 /** How parameters come into being: their device, their initial values, or no values at all. */
 import { type Device, defaultDevice } from "../../engine/device.js";
 import { type DType, hostArray, type TypedArray } from "../../engine/dtype.js";
+import { OpError } from "../../engine/errors.js";
 import type { Node } from "../../engine/graph.js";
 import { defaultGenerator, type Generator } from "../../engine/random.js";
-import { numel, type Shape } from "../../engine/shape.js";
+import { numel, type Shape, showShape } from "../../engine/shape.js";
 import { fromHost, Tensor } from "../../engine/tensor.js";
 
 /** Fills a host array with initial values. */
@@ -42,8 +43,10 @@ export function buildWith<T>(options: BuildOptions, make: () => T): T {
 /** The initialisation in force for linear and convolution layers. */
 export const initInForce = (): BuildOptions["init"] => current.init;
 
-/** A tensor that parameters and buffers are made of, under the options in force. */
+/** A tensor that parameters and buffers are made of, under the options in force. Throws OpError for a shape that holds nothing. */
 export function initial(shape: Shape, init: Init, dtype: DType = current.dtype ?? "float32"): Tensor {
+  if (!shape.every((size) => Number.isInteger(size) && size > 0))
+    throw new OpError("parameter", `widths are whole numbers from 1 up; got a parameter of shape ${showShape(shape)}`);
   const { device = defaultDevice(), generator = defaultGenerator, meta = false } = current;
   const make = (): TypedArray => {
     const values = hostArray(dtype, numel(shape));

@@ -6,6 +6,8 @@ import { Module } from "./module.js";
 /**
  * Means of `size` × `size` parts of each map: [N, C, H, W] → [N, C, size, size]. Bin j covers ⌊j H / size⌋ to ⌈(j + 1) H / size⌉ − 1.
  *
+ * Throws OpError for a size below 1, and for other input. Reference: torch.nn.AdaptiveAvgPool2d.
+ *
  * ```ts
  * import { rand } from "crabro";
  * import { nn } from "crabro/models";

@@ -62,24 +62,32 @@ function halfToNumber(bits: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+let halves: Float32Array | null = null;
+/** Every float16 by its bits, as checkpoints have millions of them. */
+const allHalves = (): Float32Array => (halves ??= Float32Array.from({ length: 0x10000 }, (_, bits) => halfToNumber(bits)));
+
 const exact = (value: bigint): number => (Number.isSafeInteger(Number(value)) ? Number(value) : Number.NaN);
 
 /** Element i as a number; a 64-bit integer beyond 2^53 as NaN, as no number is exactly that. */
 function reader(dtype: StoredDType, bytes: Uint8Array): (i: number) => number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const widen = new DataView(new ArrayBuffer(4));
   switch (dtype) {
     case "F64":
       return (i) => view.getFloat64(8 * i, true);
     case "F32":
       return (i) => view.getFloat32(4 * i, true);
-    case "F16":
-      return (i) => halfToNumber(view.getUint16(2 * i, true));
-    case "BF16":
+    case "F16": {
+      const table = allHalves();
+      return (i) => table[view.getUint16(2 * i, true)];
+    }
+    case "BF16": {
+      const wide = new Float32Array(1);
+      const bits = new Uint32Array(wide.buffer);
       return (i) => {
-        widen.setUint32(0, view.getUint16(2 * i, true) << 16);
-        return widen.getFloat32(0);
+        bits[0] = view.getUint16(2 * i, true) << 16;
+        return wide[0];
       };
+    }
     case "I64":
       return (i) => exact(view.getBigInt64(8 * i, true));
     case "U64":

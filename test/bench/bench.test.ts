@@ -9,7 +9,8 @@ import { fill, sumsOf } from "../../bench/inputs.js";
 import type { Entrant } from "../../bench/players.js";
 import type { Report } from "../../bench/report.js";
 import { shareOfLimit, verdicts } from "../../bench/targets.js";
-import { type Task, tasksOf } from "../../bench/workloads.js";
+import { flopsOf, type Task, tasksOf } from "../../bench/workloads.js";
+import { createModel, summary } from "../../models/index.js";
 
 const folder = mkdtempSync(join(tmpdir(), "crabro-bench-test-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -167,5 +168,10 @@ describe("figures", () => {
     const rows = tasksOf("full").map(({ workload, direction }) => `${workload} ${direction}`);
     expect(new Set(rows).size).toBe(rows.length);
     expect(rows).toContain("hornet_tiny_2x3x64x64 step");
+  });
+
+  it("count the multiply-adds of networks as their summaries do", () => {
+    const tiny = tasksOf("full").find(({ workload }) => workload === "hornet_tiny_1x3x224x224") as Task;
+    expect(flopsOf(tiny)).toBe(2 * summary(createModel("hornet_tiny_7x7", { meta: true }), [1, 3, 224, 224]).macs);
   });
 });
