@@ -7,6 +7,7 @@ import { showShape } from "../shape.js";
 import { fromHost, type Tensor } from "../tensor.js";
 import { add, clamp, div, maximum, minimum, mul, sub } from "./elementwise.js";
 import { narrow, select, stack, unsqueeze } from "./movement.js";
+import { suppress } from "./suppress.js";
 
 function checkBoxes(op: string, boxes: Tensor, name = "boxes"): void {
   checkTensor(op, boxes, name);
@@ -89,29 +90,10 @@ interface Kept {
   readonly count: Tensor;
 }
 
-/** Takes the best box, drops those of its group that overlap it by more than the threshold, and goes on with the best that is left. */
-function suppress(boxes: TypedArray, scores: TypedArray, groups: TypedArray | null, threshold: number): TypedArray[] {
-  const n = scores.length;
+/** Numbers of the scores from the best to the worst, NaN first; among equal ones the first goes first. */
+function bestFirst(scores: TypedArray): number[] {
   const better = (a: number, b: number): boolean => !Number.isNaN(b) && (Number.isNaN(a) || a > b);
-  const order = Array.from({ length: n }, (_, i) => i).sort((i, j) =>
-    better(scores[i], scores[j]) ? -1 : better(scores[j], scores[i]) ? 1 : i - j,
-  );
-  const area = (i: number): number => (boxes[4 * i + 2] - boxes[4 * i]) * (boxes[4 * i + 3] - boxes[4 * i + 1]);
-  const shared = (i: number, j: number, d: number): number =>
-    Math.max(0, Math.min(boxes[4 * i + d + 2], boxes[4 * j + d + 2]) - Math.max(boxes[4 * i + d], boxes[4 * j + d]));
-  const dropped = new Uint8Array(n);
-  const kept = new Int32Array(n).fill(-1);
-  let count = 0;
-  order.forEach((i, at) => {
-    if (dropped[i] !== 0) return;
-    kept[count++] = i;
-    for (const j of order.slice(at + 1)) {
-      if (dropped[j] !== 0 || (groups !== null && groups[i] !== groups[j])) continue;
-      const common = shared(i, j, 0) * shared(i, j, 1);
-      if (common / (area(i) + area(j) - common) > threshold) dropped[j] = 1;
-    }
-  });
-  return [kept, Int32Array.of(count)];
+  return Array.from(scores, (_, i) => i).sort((i, j) => (better(scores[i], scores[j]) ? -1 : better(scores[j], scores[i]) ? 1 : i - j));
 }
 
 function keptOf(op: string, boxes: Tensor, scores: Tensor, groups: Tensor | null, iouThreshold: number): Kept {
@@ -128,7 +110,12 @@ function keptOf(op: string, boxes: Tensor, scores: Tensor, groups: Tensor | null
   if (typeof iouThreshold !== "number" || Number.isNaN(iouThreshold))
     throw new OpError(op, `iouThreshold must be a number; got ${String(iouThreshold)}`);
   const [indices, count] = hostCall(
-    ([b, s, g]) => suppress(b, s, g ?? null, iouThreshold),
+    ([b, s, g]) => {
+      const taken = suppress(b, bestFirst(s), iouThreshold, { groups: g ?? null });
+      const padded = new Int32Array(n).fill(-1);
+      padded.set(taken);
+      return [padded, Int32Array.of(taken.length)];
+    },
     [boxes, scores, ...(groups === null ? [] : [groups])],
     [
       { shape: [n], dtype: "int32" },

@@ -15,7 +15,7 @@ import { expand, permute, reshape, select, transpose, unsqueeze } from "./moveme
 import { amax, sum } from "./reduction.js";
 import { type Sizes, spatialSizes } from "./sizes.js";
 
-/** Rows (batch index, x1, y1, x2, y2), or for each image of the batch its boxes [L, 4]. */
+/** Rows (batch index, x1, y1, x2, y2) [K, 5], or for each image of the batch its boxes [L, 4]. */
 export type Rois = Tensor | readonly Tensor[];
 
 export interface RoiPoolOptions {
@@ -31,17 +31,31 @@ export interface RoiAlignOptions extends RoiPoolOptions {
 }
 
 interface Regions {
-  /** Which image, int32 [K]. */
-  readonly image: Tensor;
-  /** [K, 4], without gradient. */
+  /** Which image, int32 [K]; null where each image has the same number, one image after the other. */
+  readonly image: Tensor | null;
+  /** [K, 4], or with the image in front [K, 5]; without gradient. */
   readonly boxes: Tensor;
   readonly count: number;
 }
 
-function regions(op: string, input: Tensor, rois: Rois): Regions {
+function checkMaps(op: string, input: Tensor): void {
   checkTensor(op, input);
   if (input.ndim !== 4 || !isFloating(input.dtype))
     throw new OpError(op, `the input is ${input.dtype} ${showShape(input.shape)}; expected floats [N, C, H, W]`);
+}
+
+/** Boxes [N, L, 4]. */
+function evenRegions(op: string, input: Tensor, boxes: Tensor): Regions {
+  checkMaps(op, input);
+  const [n, each, sides] = boxes.shape;
+  if (n !== input.shape[0] || sides !== 4)
+    throw new OpError(op, `boxes has shape ${showShape(boxes.shape)}; expected [${input.shape[0]}, L, 4], L boxes for each image`);
+  if (boxes.dtype !== input.dtype) throw new OpError(op, `boxes is ${boxes.dtype}, the input ${input.dtype}; cast one with to(dtype)`);
+  return { image: null, boxes: reshape(boxes.detach(), [n * each, 4]), count: n * each };
+}
+
+function regions(op: string, input: Tensor, rois: Rois): Regions & { readonly image: Tensor } {
+  checkMaps(op, input);
   const table = (Array.isArray(rois) ? joined(op, input, rois) : rois) as Tensor;
   checkTensor(op, table, "boxes");
   if (table.ndim !== 2 || table.shape[1] !== 5) {
@@ -89,13 +103,17 @@ function checkScale(op: string, scale: number): number {
  * Bilinear samples of each box, averaged over the bins of a grid of `outputSize`: [N, C, H, W] and K boxes → [K, C, OH, OW]. Samples
  * further than one element outside count as 0. The input has a gradient, the boxes have none.
  *
+ * Where all images have the same number of boxes, a tensor [N, L, 4] says so: [N · L, C, OH, OW], image by image, at a cost that does not
+ * grow with the square of the batch.
+ *
  * The mean over a bin is a product of one weight a row and one a column, so all is two contractions with small matrices, and so is the
  * gradient: nothing is scattered. Reference: torchvision.ops.roi_align; He et al. (2017).
  */
 export function roiAlign(input: Tensor, boxes: Rois, outputSize: Sizes, options?: RoiAlignOptions): Tensor {
   const op = "roiAlign";
   checkOptions(op, options, ["spatialScale", "samplingRatio", "aligned"]);
-  const { image, boxes: table, count } = regions(op, input, boxes);
+  const even = !Array.isArray(boxes) && (boxes as Tensor).ndim === 3;
+  const { image, boxes: table, count } = even ? evenRegions(op, input, boxes as Tensor) : regions(op, input, boxes);
   const [rows, columns] = spatialSizes(op, "outputSize", outputSize, 2, 1);
   const { samplingRatio = -1, aligned = false } = options ?? {};
   if (!Number.isInteger(samplingRatio)) throw new OpError(op, `samplingRatio must be a whole number; got ${String(samplingRatio)}`);
@@ -103,18 +121,28 @@ export function roiAlign(input: Tensor, boxes: Rois, outputSize: Sizes, options?
   const [n, c, height, width] = input.shape;
   if (count === 0) return empty(input, rows, columns);
 
-  const weights = (first: number, bins: number, length: number): Tensor => {
-    const start = sub(mul(select(table, 1, first), scale), aligned ? 0.5 : 0);
-    const span = sub(sub(mul(select(table, 1, first + 2), scale), aligned ? 0.5 : 0), start);
+  const first = table.shape[1] - 4;
+  const weights = (side: number, bins: number, length: number): Tensor => {
+    const start = sub(mul(select(table, 1, first + side), scale), aligned ? 0.5 : 0);
+    const span = sub(sub(mul(select(table, 1, first + side + 2), scale), aligned ? 0.5 : 0), start);
     return binWeights(start, div(aligned ? span : clamp(span, { min: 1 }), bins), bins, length, samplingRatio);
   };
-  // Rows of all images at once: the weights of a box are 0 for every image but its own.
-  const own = cast(eq(reshape(image, [count, 1, 1, 1]), reshape(iota([n], 0, input.device), [1, 1, n, 1])), input.dtype);
-  const down = reshape(mul(unsqueeze(weights(2, rows, height), 2), own), [count * rows, n * height]);
-  const lines = matmul(down, reshape(permute(input, [0, 2, 1, 3]), [n * height, c * width]));
-  const across = weights(1, columns, width);
+  const across = weights(0, columns, width);
+  const down = weights(1, rows, height);
+  const byRow = permute(input, [0, 2, 1, 3]);
+  const lines =
+    image === null
+      ? matmul(reshape(down, [n, (count / n) * rows, height]), reshape(byRow, [n, height, c * width]))
+      : matmul(ofOwnImage(down, image, n), reshape(byRow, [n * height, c * width]));
   const result = matmul(reshape(lines, [count, rows * c, width]), transpose(across, 1, 2));
   return permute(reshape(result, [count, rows, c, columns]), [0, 2, 1, 3]);
+}
+
+/** Weights [K, bins, H] over the rows of all images at once, [K · bins, N · H]: 0 for every image but a box's own. */
+function ofOwnImage(weights: Tensor, image: Tensor, n: number): Tensor {
+  const [count, bins, length] = weights.shape;
+  const own = cast(eq(reshape(image, [count, 1, 1, 1]), reshape(iota([n], 0, weights.device), [1, 1, n, 1])), weights.dtype);
+  return reshape(mul(unsqueeze(weights, 2), own), [count * bins, n * length]);
 }
 
 /** No boxes: no elements, but a gradient all the same. */

@@ -124,6 +124,27 @@ describe("roiAlign", () => {
     expect((await x.grad?.data())?.every((v) => v === 0)).toBe(true);
   });
 
+  it("takes as many boxes for each image, with the same result and gradient", async () => {
+    const each = c.tensor(Float64Array.from([regions[0], regions[2], regions[1], regions[3]].flatMap((row) => row.slice(1))), {
+      shape: [2, 2, 4],
+    });
+    const [x, y] = [0, 1].map(() => input.detach().requiresGrad_());
+    const even = c.roiAlign(x, each, 3, { aligned: true, spatialScale: 0.5 });
+    const named = c.roiAlign(y, rois.getItem([[0, 2, 1, 3]]), 3, { aligned: true, spatialScale: 0.5 });
+    expect(even.shape).toEqual([4, 1, 3, 3]);
+    for (const out of [even, named]) out.mul(out).sum().backward();
+    for (const [a, b] of [
+      [even, named],
+      [x.grad as c.Tensor, y.grad as c.Tensor],
+    ]) {
+      const [got, want] = await Promise.all([a.data(), b.data()]);
+      want.forEach((value, i) => {
+        expect(got[i]).toBeCloseTo(value, 12);
+      });
+    }
+    expect(() => c.roiAlign(input, c.zeros([3, 2, 4], { dtype: "float64" }), 2)).toThrow("expected [2, L, 4], L boxes for each image");
+  });
+
   it("refuses boxes of images that are not there, at the call or on reading", async () => {
     const wrong = c.tensor([[2, 0, 0, 1, 1]], { dtype: "float64" });
     expect(() => c.roiAlign(input, wrong, 2)).toThrow("roiAlign: box 0 belongs to image 2, but the batch has 2; valid are 0 to 1");
