@@ -202,6 +202,7 @@ export class GLNetBackbone extends Module {
   readonly stages: readonly BasicLayer[];
   readonly #inChans: number;
   readonly #outIndices: readonly number[];
+  readonly #channels: readonly number[];
 
   constructor({ outIndices = [0, 1, 2, 3], ...options }: GLNetBackboneOptions = {}) {
     super();
@@ -211,8 +212,14 @@ export class GLNetBackbone extends Module {
     const { downsampleLayers, stages } = glnetTrunk(options);
     this.#inChans = options.inChans ?? 3;
     this.#outIndices = outIndices;
+    this.#channels = (options.dims ?? usualDims).filter((_, i) => (outIndices as readonly number[]).includes(i));
     this.downsampleLayers = downsampleLayers;
     this.stages = stages;
+  }
+
+  /** Of each map. */
+  get channels(): readonly number[] {
+    return this.#channels;
   }
 
   override forward(x: Tensor): Tensor[] {

@@ -44,6 +44,7 @@ export class HorNetBackbone extends Module {
   readonly #inChans: number;
   readonly #outIndices: readonly number[];
   readonly #checkpoint: boolean;
+  readonly #channels: readonly number[];
 
   constructor({ outIndices = [0, 1, 2, 3], useCheckpoint = false, ...options }: HorNetBackboneOptions = {}) {
     super();
@@ -54,6 +55,7 @@ export class HorNetBackbone extends Module {
     this.#outIndices = outIndices;
     this.#checkpoint = useCheckpoint;
     const { dims, downsampleLayers, stages } = hornetTrunk(options);
+    this.#channels = dims.filter((_, i) => (outIndices as readonly number[]).includes(i));
     this.downsampleLayers = downsampleLayers;
     this.stages = stages;
     const norm = (i: number) => new LayerNorm(dims[i], { eps: 1e-6, dataFormat: "channels_first" });
@@ -61,6 +63,11 @@ export class HorNetBackbone extends Module {
     this.norm1 = norm(1);
     this.norm2 = norm(2);
     this.norm3 = norm(3);
+  }
+
+  /** Of each map. */
+  get channels(): readonly number[] {
+    return this.#channels;
   }
 
   override forward(x: Tensor): Tensor[] {

@@ -4,6 +4,7 @@ import "../index.js";
 export * from "./activations.js";
 export * from "./attention.js";
 export * from "./conv-module.js";
+export * from "./detection/index.js";
 export { GLMixBlock, type GLMixOptions, type MlpOptions, ResDWConv } from "./glmix.js";
 export * from "./glnet.js";
 export * from "./glnet-tklb.js";

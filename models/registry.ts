@@ -14,7 +14,11 @@ import { nearest } from "./state.js";
 export type Classifier = Module & { forward(images: Tensor): Tensor };
 
 /** A network from images [N, C, H, W] to the maps of its stages, finest first. */
-export type Backbone = Module & { forward(images: Tensor): Tensor[] };
+export type Backbone = Module & {
+  forward(images: Tensor): Tensor[];
+  /** Of each map. */
+  readonly channels: readonly number[];
+};
 
 /** What every classification model takes; undefined leaves the variant's own value. */
 export interface ModelOptions extends BuildOptions {

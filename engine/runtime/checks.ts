@@ -2,7 +2,7 @@
  * Indices that only the device knows: a range check joins the plan that reads them, and every effect of that plan is conditional on it, so
  * that a step with a bad index changes no parameter.
  */
-import type { Device } from "../device.js";
+import type { TypedArray } from "../dtype.js";
 import { OpError } from "../errors.js";
 import { building, type Node } from "../graph.js";
 import { ge, le, logicalAnd, logicalNot, logicalOr, where } from "../ops/elementwise-logic.js";
@@ -57,14 +57,11 @@ export function predicate(handles: readonly Tensor[], checks: readonly RangeChec
   });
 }
 
-/** Throws the first check that failed. */
-export async function assertChecks(device: Device, checks: readonly RangeCheck[]): Promise<void> {
-  for (const { bad, error } of checks) {
-    const value = bad.value;
-    const flag =
-      value?.kind === "device" ? (await device.backend.download(value.storage.buffer, 1))[0] : value?.kind === "host" ? value.data[0] : 0;
-    if (flag !== 0) throw error();
-  }
+/** Reads all flags, and throws the first check that failed. */
+export async function assertChecks(checks: readonly RangeCheck[], read: (flag: Node) => Promise<TypedArray>): Promise<void> {
+  const flags = await Promise.all(checks.map(({ bad }) => read(bad)));
+  const failed = checks.find((_, i) => flags[i][0] !== 0);
+  if (failed !== undefined) throw failed.error();
 }
 
 function withoutGrad<T>(fn: () => T): T {

@@ -124,7 +124,7 @@ function compute(device: Device, wanted: readonly Node[], refuse: (node: Node, e
     roots.map((node) => ({ node, donor: null })),
   );
   const done = submit(device, graph, compiled, roots, effects, wanted.length > 0);
-  return checks.length === 0 ? done : Promise.resolve(done).then(() => assertChecks(device, checks));
+  return checks.length === 0 ? done : Promise.resolve(done).then(() => assertChecks(checks, (flag) => fetchNode(device, flag, true)));
 }
 
 export function planFor(device: Device, graph: Walk, wanted: readonly WantedOutput[]): CompiledPlan {

@@ -33,11 +33,11 @@ export interface Anchors {
   readonly levels: readonly AnchorLevel[];
 }
 
-export const defaultAnchors = { scales: [8], ratios: [0.5, 1, 2], strides: [4, 8, 16, 32, 64] } as const;
+export const defaultAnchors: Required<AnchorOptions> = { scales: [8], ratios: [0.5, 1, 2], strides: [4, 8, 16, 32, 64] };
 
 /** Anchors of maps with these (height, width). Throws OpError where there are not as many maps as strides. */
 export function makeAnchors(sizes: readonly (readonly [number, number])[], options: AnchorOptions = {}): Anchors {
-  const { scales = defaultAnchors.scales, ratios = defaultAnchors.ratios, strides = defaultAnchors.strides } = options;
+  const { scales, ratios, strides } = { ...defaultAnchors, ...options };
   if (sizes.length !== strides.length)
     throw new OpError("makeAnchors", `${sizes.length} maps for ${strides.length} strides; give one stride for each map`);
   const perPlace = scales.length * ratios.length;

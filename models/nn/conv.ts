@@ -1,6 +1,6 @@
 /** Convolution layers. */
 import { OpError } from "../../engine/errors.js";
-import { conv2d } from "../../engine/functional/conv.js";
+import { conv2d, convTranspose2d } from "../../engine/functional/conv.js";
 import type { Tensor } from "../../engine/tensor.js";
 import { kaimingUniform, uniform } from "./init.js";
 import { Module } from "./module.js";
@@ -68,5 +68,47 @@ export class Conv2d extends Module {
     const [out, perGroup, kh, kw] = this.weight.shape;
     const { stride, groups } = this.#options;
     return `${perGroup * groups}, ${out}, kernelSize=${kh}x${kw}, stride=${stride[0]}${groups > 1 ? `, groups=${groups}` : ""}`;
+  }
+}
+
+export interface ConvTranspose2dOptions extends BuildOptions {
+  readonly stride?: Pair;
+  readonly padding?: Pair;
+  readonly bias?: boolean;
+}
+
+/**
+ * Transposed convolution of x [N, in, H, W] with weight [in, out, kh, kw] → [N, out, (H − 1) · stride − 2 · padding + kh, …].
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { nn } from "crabro/models";
+ *
+ * new nn.ConvTranspose2d(16, 8, 2, { stride: 2 }).forward(rand([1, 16, 7, 7])); // [1, 8, 14, 14]
+ * ```
+ */
+export class ConvTranspose2d extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter | null;
+  readonly #options: { readonly stride: readonly [number, number]; readonly padding: readonly [number, number] };
+
+  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: ConvTranspose2dOptions = {}) {
+    super();
+    const { stride = 1, padding = 0, bias = true, ...build } = options;
+    this.#options = { stride: pair(stride), padding: pair(padding) };
+    const [kh, kw] = pair(kernelSize);
+    [this.weight, this.bias] = buildWith(build, () => {
+      const init = initInForce() ?? { weight: kaimingUniform, bias: uniform(1 / Math.sqrt(outChannels * kh * kw)) };
+      return [parameter([inChannels, outChannels, kh, kw], init.weight), bias ? parameter([outChannels], init.bias) : null];
+    });
+  }
+
+  override forward(x: Tensor): Tensor {
+    return convTranspose2d(x, this.weight, { ...this.#options, bias: this.bias });
+  }
+
+  protected override describe(): string {
+    const [inner, out, kh, kw] = this.weight.shape;
+    return `${inner}, ${out}, kernelSize=${kh}x${kw}, stride=${this.#options.stride[0]}`;
   }
 }

@@ -67,4 +67,13 @@ describe.each(["cpu", "wasm", "webgpu"])("on %s", (name) => {
     await step(0);
     expect(Array.from(await p.data())).not.toEqual(start);
   });
+
+  it("checks a step after the other in the same memory", async () => {
+    const p = c.tensor([1, 2, 3, 4], { shape: [2, 2], device });
+    const read = () => c.crossEntropy(p, c.tensor([0, 1], { dtype: "int32", device }).add(0)).item();
+    await read();
+    const before = c.memory(device).liveBytes;
+    for (let i = 0; i < 3; i++) await read();
+    expect(c.memory(device).liveBytes).toBe(before);
+  });
 });
