@@ -108,7 +108,7 @@ export const smallDetector = {
   samplingRatio: 2,
   boxSize: 7,
   boxChannels: 128,
-  maskRegions: 12,
+  maskRegions: 8,
   maskChannels: 32,
   maskConvs: 2,
 } satisfies Omit<DetectorOptions, "numClasses">;

@@ -5,8 +5,6 @@
  */
 import { noGrad } from "../../autograd/grad-mode.js";
 import { sigmoid, softmax } from "../../engine/functional/activation.js";
-import { gather } from "../../engine/functional/indexing.js";
-import { expand, reshape, select } from "../../engine/functional/movement.js";
 import { suppress } from "../../engine/functional/suppress.js";
 import { hostCall } from "../../engine/ops/host.js";
 import { compile } from "../../engine/runtime/compile.js";
@@ -50,7 +48,7 @@ export class Detector {
     this.#model = model;
     this.#box = compile((images: Tensor) => noGrad(() => this.#boxes(images)));
     this.#mask = compile((maps: Tensor[], regions: Tensor, levels: Tensor, labels: Tensor) =>
-      noGrad(() => this.#masks(maps, regions, levels, labels)),
+      noGrad(() => sigmoid(model.draw(maps, regions, levels, labels))),
     );
   }
 
@@ -166,13 +164,6 @@ export class Detector {
     const values = (await masks.data()) as Float32Array;
     const size = side * side;
     return kept.map((one, i) => ({ ...one, masks: values.slice(i * room * size, (i * room + one.labels.length) * size), side }));
-  }
-
-  #masks(maps: Tensor[], regions: Tensor, levels: Tensor, labels: Tensor): Tensor {
-    const logits = this.#model.draw(maps, regions, levels); // [R, classes, side, side]
-    const [count, , height, width] = logits.shape;
-    const own = expand(reshape(labels, [count, 1, 1, 1]), [count, 1, height, width]);
-    return sigmoid(select(gather(logits, 1, own), 1, 0));
   }
 }
 

@@ -5,7 +5,10 @@
  * Original: mmdet's `RPNHead`, `Shared2FCBBoxHead`, `FCNMaskHead`, `SingleRoIExtractor`.
  */
 import { relu } from "../../engine/functional/activation.js";
+import { conv2d } from "../../engine/functional/conv.js";
+import { arange } from "../../engine/functional/creation.js";
 import { eq, where } from "../../engine/functional/elementwise.js";
+import { matmul } from "../../engine/functional/linalg.js";
 import { cat, permute, reshape, unsqueeze } from "../../engine/functional/movement.js";
 import { roiAlign } from "../../engine/functional/roi.js";
 import type { Tensor } from "../../engine/tensor.js";
@@ -74,7 +77,10 @@ export class BoxHead extends Module {
   }
 }
 
-/** Features [R, C, m, m] → logits of a mask for each class, [R, numClasses, 2m, 2m]. */
+/**
+ * Features [R, C, m, m] and the class of each region [R] → logits of its mask, [R, 2m, 2m]. There is a mask for every class; only the one
+ * that is asked for is computed, as the last convolution is a product with that class's weights. A label that is no class has logits 0.
+ */
 export class MaskHead extends Module {
   readonly convs: readonly ConvModule[];
   readonly upsample: ConvTranspose2d;
@@ -89,11 +95,26 @@ export class MaskHead extends Module {
     this.convLogits = new Conv2d(channels, numClasses, 1, { init });
   }
 
-  override forward(features: Tensor): Tensor {
+  override forward(features: Tensor, labels: Tensor): Tensor {
     let x = features;
     for (const conv of this.convs) x = conv.forward(x);
-    return this.convLogits.forward(relu(this.upsample.forward(x)));
+    const [r, , m] = x.shape;
+    const [classes, c] = this.convLogits.weight.shape;
+    const ofClass = oneHot(labels, classes); // [R, classes]
+    const weight = matmul(ofClass, reshape(this.convLogits.weight, [classes, c])); // [R, C]
+    const bias = matmul(ofClass, reshape(this.convLogits.bias as Tensor, [classes, 1])); // [R, 1]
+    // A transposed convolution whose windows do not meet: four products a place, [R, C, 2 · 2, m · m].
+    const four = reshape(permute(this.upsample.weight, [1, 2, 3, 0]), [4 * c, -1, 1, 1]);
+    const parts = reshape(conv2d(x, four), [r, c, 4 * m * m]).add(reshape(this.upsample.bias as Tensor, [c, 1]));
+    const logits = matmul(unsqueeze(weight, 1), relu(parts)).add(unsqueeze(bias, 1)); // [R, 1, 2 · 2 · m · m]
+    return reshape(permute(reshape(logits, [r, 2, 2, m, m]), [0, 3, 1, 4, 2]), [r, 2 * m, 2 * m]);
   }
+}
+
+/** 1 at the label's class: labels [R] → [R, classes] float32; none for labels that are no class. */
+export function oneHot(labels: Tensor, classes: number): Tensor {
+  const each = arange(classes, { dtype: "int32", device: labels.device });
+  return eq(unsqueeze(labels, 1), unsqueeze(each, 0)).to("float32");
 }
 
 /** Takes a box to where there is no map, and RoIAlign reads 0. */

@@ -5,11 +5,11 @@
  * or mask elements are learnt in the whole batch.
  */
 import { logSoftmax } from "../../engine/functional/activation.js";
-import { arange } from "../../engine/functional/creation.js";
-import { abs, eq } from "../../engine/functional/elementwise.js";
+import { abs, ge } from "../../engine/functional/elementwise.js";
 import { binaryCrossEntropyWithLogits } from "../../engine/functional/loss.js";
 import { narrow, reshape, select, unsqueeze } from "../../engine/functional/movement.js";
 import type { Tensor } from "../../engine/tensor.js";
+import { oneHot } from "./heads.js";
 import type { TargetName } from "./targets.js";
 
 export type Targets = Readonly<Record<TargetName, Tensor>>;
@@ -31,14 +31,8 @@ interface Outputs {
   readonly rpn: { readonly logits: Tensor; readonly deltas: Tensor };
   /** [R, classes + 1], [R, classes, 4] */
   readonly boxes: { readonly logits: Tensor; readonly deltas: Tensor };
-  /** [M, classes, 2m, 2m] */
+  /** [M, 2m, 2m], of the regions' classes. */
   readonly masks: Tensor;
-}
-
-/** 1 at the label's class: labels [R] → [R, classes] float; none for labels that are no class. */
-function oneHot(labels: Tensor, classes: number): Tensor {
-  const each = arange(classes, { dtype: "int32", device: labels.device });
-  return eq(unsqueeze(labels, 1), unsqueeze(each, 0)).to("float32");
 }
 
 export function detectionLosses({ rpn, boxes, masks }: Outputs, targets: Targets): DetectionLosses {
@@ -54,11 +48,9 @@ export function detectionLosses({ rpn, boxes, masks }: Outputs, targets: Targets
     .mul(unsqueeze(narrow(own, 1, 0, classes), 2))
     .sum();
 
-  const ofClass = oneHot(targets.maskLabels, classes); // [M, classes]
-  const [regions, , height, width] = masks.shape;
-  const said = masks.mul(reshape(ofClass, [regions, classes, 1, 1])).sum({ dim: 1 }); // [M, 2m, 2m]
-  const weight = reshape(ofClass.sum({ dim: 1 }), [regions, 1, 1]);
-  const mask = binaryCrossEntropyWithLogits(said, targets.masks, { weight, reduction: "sum" });
+  const [regions, height, width] = masks.shape;
+  const weight = reshape(ge(targets.maskLabels, 0).to("float32"), [regions, 1, 1]);
+  const mask = binaryCrossEntropyWithLogits(masks, targets.masks, { weight, reduction: "sum" });
   return {
     rpnCls: rpnCls.div(count(0)),
     rpnBox: rpnBox.div(count(0)),

@@ -90,9 +90,9 @@ export class MaskRCNN extends Module {
     return this.roiHead.bboxHead.forward(this.#read(maps, regions, levels, this.#setup.boxSize));
   }
 
-  /** Logits of masks [N · L, classes, 2m, 2m]. */
-  draw(maps: readonly Tensor[], regions: Tensor, levels: Tensor): Tensor {
-    return this.roiHead.maskHead.forward(this.#read(maps, regions, levels, this.#setup.maskSize));
+  /** Logits of masks [N · L, 2m, 2m] of regions [N, L, 4] with these classes [N · L]. */
+  draw(maps: readonly Tensor[], regions: Tensor, levels: Tensor, labels: Tensor): Tensor {
+    return this.roiHead.maskHead.forward(this.#read(maps, regions, levels, this.#setup.maskSize), labels);
   }
 
   #read(maps: readonly Tensor[], regions: Tensor, levels: Tensor, size: number): Tensor {
@@ -115,7 +115,7 @@ export class MaskRCNN extends Module {
       {
         rpn,
         boxes: this.classify(rpn.maps, targets.regions, targets.levels),
-        masks: this.draw(rpn.maps, targets.maskRegions, targets.maskLevels),
+        masks: this.draw(rpn.maps, targets.maskRegions, targets.maskLevels, targets.maskLabels),
       },
       targets,
     );

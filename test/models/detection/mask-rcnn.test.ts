@@ -1,6 +1,7 @@
 /** The detector: names, shapes, losses against their definition, the same step on all devices, steps without end. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { compile, type Device, device, fromHost, Generator, memory, type Tensor } from "../../../index.js";
+import { compile, type Device, device, fromHost, Generator, memory, randn, type Tensor, tensor } from "../../../index.js";
+import { MaskHead } from "../../../models/detection/heads.js";
 import { lossNames, maskRCNN, smallDetector } from "../../../models/index.js";
 import { AdamW } from "../../../train/index.js";
 import { blocks } from "./scenes.js";
@@ -57,6 +58,23 @@ describe("names", () => {
     const mask = 4 * conv(256, 256, 3) + conv(256, 256, 2) + conv(256, 80, 1);
     expect(heads.reduce((sum, [, { numel }]) => sum + numel, 0)).toBe(neck + rpn + box + mask);
     expect(() => maskRCNN({ numClasses: 2, backbone: "hornet_micro" })).toThrow("did you mean hornet_micro");
+  });
+});
+
+describe("the mask head", () => {
+  it("gives the mask of the class that is asked for, of those that a transposed convolution and a 1 × 1 one make", async () => {
+    const head = new MaskHead(6, 5, 2, 3);
+    const features = randn([4, 6, 3, 3]);
+    const labels = tensor([2, 0, 1, -1], { dtype: "int32" });
+    const got = await head.forward(features, labels).tolist();
+    let x = features;
+    for (const conv of head.convs) x = conv.forward(x);
+    const all = (await head.convLogits.forward(head.upsample.forward(x).relu()).tolist()) as number[][][][];
+    const zeros = all[0][0].map((row) => row.map(() => 0));
+    const want = [all[0][2], all[1][0], all[2][1], zeros].flat(2);
+    (got as number[][][]).flat(2).forEach((value, i) => {
+      expect(value).toBeCloseTo(want[i], 5);
+    });
   });
 });
 

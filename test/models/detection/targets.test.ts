@@ -183,7 +183,7 @@ describe("losses", () => {
       anchorDeltas: random(n * anchors.count * 4),
       logits: random(n * regions * 3),
       deltas: random(n * regions * 2 * 4),
-      masks: random(n * masks * 2 * 64),
+      masks: random(n * masks * 64),
     };
     const specs = targetSpecs(n, given);
     const targets = Object.fromEntries(
@@ -199,7 +199,7 @@ describe("losses", () => {
           logits: tensor(outputs.logits, { shape: [n * regions, 3] }),
           deltas: tensor(outputs.deltas, { shape: [n * regions, 2, 4] }),
         },
-        masks: tensor(outputs.masks, { shape: [n * masks, 2, 8, 8] }),
+        masks: tensor(outputs.masks, { shape: [n * masks, 8, 8] }),
       },
       targets,
     );
@@ -223,8 +223,7 @@ describe("losses", () => {
     for (let m = 0; m < n * masks; m++) {
       const label = named.maskLabels[m];
       if (label === -1) continue;
-      for (let i = 0; i < 64; i++)
-        want.mask += bce(outputs.masks[(2 * m + label) * 64 + i], named.masks[64 * m + i]) / (64 * named.counts[2]);
+      for (let i = 0; i < 64; i++) want.mask += bce(outputs.masks[64 * m + i], named.masks[64 * m + i]) / (64 * named.counts[2]);
     }
     for (const [name, value] of Object.entries(want)) expect(await losses[name as keyof typeof want].item(), name).toBeCloseTo(value, 4);
   });
