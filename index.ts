@@ -37,7 +37,8 @@ const openGpujs =
     return createGpujsBackend(mode, typeof maxBytes === "number" ? { maxBytes } : {});
   };
 registerBackend("gpujs", openGpujs());
-for (const mode of ["cpu", "webasm"]) registerBackend(`gpujs:${mode}`, openGpujs(mode));
+for (const mode of ["cpu", "webasm", "webgpu", "webgpu:software", "webgl2", "headlessgl"])
+  registerBackend(`gpujs:${mode}`, openGpujs(mode));
 
 export * from "./autograd/index.js";
 export * from "./engine/index.js";

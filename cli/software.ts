@@ -1,12 +1,12 @@
-/** The name `webgpu:software` on a command line: the software adapter is found only by a process that starts in its environment. */
+/** Names like `webgpu:software` on a command line: the software adapter is found only by a process that starts in its environment. */
 import { spawn } from "node:child_process";
 import { softwareGpuEnvironment } from "../backends/webgpu/software.js";
 
-const softwareName = "webgpu:software";
+const softwareNames: readonly string[] = ["webgpu:software", "gpujs:webgpu:software"];
 
 /** The environment for processes that open this device, where it takes one; null where the present one will do. */
 export function environmentFor(device: string): NodeJS.ProcessEnv | null {
-  if (device !== softwareName) return null;
+  if (!softwareNames.includes(device)) return null;
   const environment = softwareGpuEnvironment();
   const isThere = process.env.VK_DRIVER_FILES === environment.VK_DRIVER_FILES;
   return isThere ? null : { ...process.env, ...environment };
@@ -14,8 +14,8 @@ export function environmentFor(device: string): NodeJS.ProcessEnv | null {
 
 /** The environment that the devices named in these arguments take; null where the present one will do. */
 export function environmentIn(argv: readonly string[]): NodeJS.ProcessEnv | null {
-  const isNamed = argv.some((argument) => argument === softwareName || argument.endsWith(`=${softwareName}`));
-  return isNamed ? environmentFor(softwareName) : null;
+  const named = softwareNames.find((name) => argv.some((argument) => argument === name || argument.endsWith(`=${name}`)));
+  return named === undefined ? null : environmentFor(named);
 }
 
 /** Runs this very process once more in an environment, and returns its exit status. */

@@ -58,6 +58,8 @@ export class GpujsBackend implements Backend {
     private readonly mode: Mode,
     private readonly gpu: GPU,
     private readonly options: GpujsOptions = {},
+    /** Of the description: where the mode computes. */
+    private readonly place = "",
   ) {
     this.name = `gpujs:${mode.name}`;
     this.limits = {
@@ -71,7 +73,7 @@ export class GpujsBackend implements Backend {
   }
 
   describe(): string {
-    return `${this.name}: kernels compiled by gpu.js, ${this.mode.about}`;
+    return `${this.name}: kernels compiled by gpu.js, ${this.mode.about}${this.place}`;
   }
 
   /** Live buffers whose values gpu.js keeps on its device. */
@@ -187,7 +189,7 @@ export class GpujsBackend implements Backend {
   }
 
   /** gpu.js compiles it at the first call, with the arguments at hand. */
-  private kernel({ source, functions, length }: Program): IKernelRunShortcut {
+  private kernel({ source, functions, constants, length }: Program): IKernelRunShortcut {
     const key = `${length} ${source}`;
     let known = this.kernels.get(key);
     if (known === undefined) {
@@ -196,6 +198,7 @@ export class GpujsBackend implements Backend {
         pipeline: true,
         immutable: true,
         dynamicArguments: true,
+        constants,
         functions: functions.map((text) => ({ source: text, settings: {} })),
         ...this.mode.settings,
       } as unknown as IGPUKernelSettings);
@@ -206,7 +209,7 @@ export class GpujsBackend implements Backend {
 
   private copyIn(data: Float32Array): Promise<Value> {
     const source = "function (b0) {\n  return b0[this.thread.x];\n}";
-    const program: Program = { source, functions: [], parameters: [0], output: 0, keeps: false, length: data.length };
+    const program: Program = { source, functions: [], constants: {}, parameters: [0], output: 0, keeps: false, length: data.length };
     return this.call("upload", this.kernel(program), [data]);
   }
 

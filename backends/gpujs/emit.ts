@@ -23,6 +23,8 @@ export interface Program {
   readonly source: string;
   /** Functions that the source calls. */
   readonly functions: readonly string[];
+  /** What it finds in `this.constants`. */
+  readonly constants: Readonly<Record<string, readonly number[]>>;
   /** Buffers in the order of the parameters. */
   readonly parameters: readonly number[];
   /** The buffer that gets the result, and whether its old contents are one more parameter, the last. */
@@ -71,7 +73,9 @@ function emitStore(kernel: LoopKernel, which: number, language: Language): Progr
   const names = [...parameters.map((i) => `b${i}`), ...(keeps ? ["old"] : [])];
   const body = writer.finish().replace(/^(?=.)/gm, "  ");
   const source = `function (${names.join(", ")}) {\n${body}\n}`;
-  return { source, functions: language.functionsFor(source), parameters, output: buffer, keeps, length };
+  const functions = language.functionsFor(source);
+  const constants = language.constantsFor([source, ...functions].join("\n"));
+  return { source, functions, constants, parameters, output: buffer, keeps, length };
 }
 
 /** Without the stages that the store does not ask for. */
@@ -136,7 +140,10 @@ function writePoint(writer: Writer, { base, digits, covers }: Inverse, language:
 }
 
 function writeGroup(writer: Writer, { numbers, stages }: Group, language: Language): void {
-  const start = ({ combine, body }: ClampedStage): Text => language.literal(identityOf(combine, body.dtype), body.dtype);
+  const start = ({ combine, body }: ClampedStage): Text => {
+    const identity = language.literal(identityOf(combine, body.dtype), body.dtype);
+    return body.dtype === "bool" ? (language.keptBooleans?.keep(identity) ?? identity) : identity;
+  };
   const declared = (prefix: string): string[] =>
     stages.map((stage) => {
       const name = writer.name(prefix);

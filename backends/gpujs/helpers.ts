@@ -1,15 +1,15 @@
 /** Functions that kernels call, as gpu.js source: it has no `erf`, and JavaScript's own differ from the IR's meaning at the edges. */
 
-interface Helper {
+export interface Helper {
   /** Other helpers that it calls. */
   readonly uses: readonly string[];
   readonly code: string;
 }
 
-const helper = (code: string, ...uses: readonly string[]): Helper => ({ code: code.trim(), uses });
+export const helper = (code: string, ...uses: readonly string[]): Helper => ({ code: code.trim(), uses });
 
 /** Polynomial in `x`, coefficients from the highest power down to the constant. */
-const horner = (x: string, ...coefficients: readonly string[]): string =>
+export const horner = (x: string, ...coefficients: readonly string[]): string =>
   coefficients.slice(1).reduce((sum, c) => `(${sum} * ${x} + ${c})`, coefficients[0]);
 
 export const helpers: Readonly<Record<string, Helper>> = {
@@ -107,10 +107,8 @@ function erf(x) {
 }`),
 };
 
-export const helperNames: readonly string[] = Object.keys(helpers);
-
 /** The sources of the helpers that a text calls, and of those that they call, callees first. */
-export function helpersIn(source: string, table: Readonly<Record<string, Helper>> = helpers): readonly string[] {
+export function helpersIn(source: string, table: Readonly<Record<string, Helper>>): readonly string[] {
   const seen = new Set<string>();
   const found: string[] = [];
   const visit = (name: string): void => {

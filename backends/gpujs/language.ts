@@ -4,7 +4,7 @@ import { InternalError } from "../../engine/errors.js";
 import type { CallExpr, Combine, Expr } from "../../engine/kernel/ir.js";
 import { javaScriptWords } from "../loops/names.js";
 import { asNumber, atom, binary, call, type Dialect, operand, prefix, strength, type Text } from "../loops/text.js";
-import { helperNames, helpersIn } from "./helpers.js";
+import { helpers, helpersIn } from "./helpers.js";
 
 /** The source of a mode: JavaScript's expressions, and what differs between the modes. */
 export interface Language extends Dialect {
@@ -18,16 +18,18 @@ export interface Language extends Dialect {
   combined(combine: Combine, dtype: DType, name: string, value: Text): string;
   /** Sources of the helpers that this text calls. */
   functionsFor(source: string): readonly string[];
+  /** `this.constants` of a text and its helpers. */
+  constantsFor(source: string): Readonly<Record<string, readonly number[]>>;
 }
 
 /** Integers are floats: exact up to here. One more might be a rounded sum, so what is larger becomes NaN, and reading it fails. */
 export const maxExact = 2 ** 24 - 1;
 
-const expensive: ReadonlySet<string> = new Set(
+export const expensive: ReadonlySet<string> = new Set(
   "pow exp log log1p expm1 sin cos tan asin acos atan sinh cosh tanh erf div sqrt idiv mod shl shr bitAnd bitOr bitXor".split(" "),
 );
 
-const comparisons: Readonly<Record<string, readonly [string, number]>> = {
+export const comparisons: Readonly<Record<string, readonly [string, number]>> = {
   eq: ["===", strength.equality],
   ne: ["!==", strength.equality],
   lt: ["<", strength.relation],
@@ -112,7 +114,7 @@ function float(e: CallExpr, args: readonly Text[]): Text | null {
   }
 }
 
-function logical(e: CallExpr, args: readonly Text[]): Text | null {
+export function logical(e: CallExpr, args: readonly Text[]): Text | null {
   const [a, b] = args as [Text, Text];
   switch (e.fn) {
     case "and":
@@ -153,7 +155,7 @@ function print(e: CallExpr, args: readonly Text[]): Text {
 
 /** For the modes `cpu` and `webasm`. */
 export const native: Language = {
-  reserved: new Set([...javaScriptWords, ...helperNames, "point", "old"]),
+  reserved: new Set([...javaScriptWords, ...Object.keys(helpers), "point", "old"]),
   literal,
   call: print,
   plus(sum, coefficient, text) {
@@ -175,5 +177,6 @@ export const native: Language = {
     if (combine === "max" || combine === "min") return `Math.${combine}(${name}, ${value.code})`;
     return combine === "add" ? `${name} + ${operand(value, strength.product)}` : `${name} * ${operand(value, strength.product + 1)}`;
   },
-  functionsFor: helpersIn,
+  functionsFor: (source) => helpersIn(source, helpers),
+  constantsFor: () => ({}),
 };

@@ -1,5 +1,6 @@
 /** gpu.js's modes, and what each can do. */
 import { type Language, maxExact, native } from "./language.js";
+import { shader } from "./shader-language.js";
 
 export interface Mode {
   readonly name: string;
@@ -18,7 +19,20 @@ export interface Mode {
 
 const onHost = { language: native, isResident: false, maxArguments: 250, maxLength: maxExact, settings: {} } as const;
 
+const onGpu = { language: shader, isResident: true, maxLength: maxExact, settings: {} } as const;
+
 export const modes: readonly Mode[] = [
   { name: "cpu", about: "as JavaScript, on one thread", ...onHost },
   { name: "webasm", about: "as WebAssembly, on one thread", ...onHost },
+  // Eight storage buffers: the arguments, one of them perhaps the old contents of the result, the result, and the constants.
+  { name: "webgpu", about: "as WGSL", ...onGpu, maxArguments: 6 },
+  // A texture unit an argument, sixteen at least.
+  { name: "webgl2", about: "as WebGL 2 shaders", ...onGpu, settings: { precision: "single", tactic: "precision" }, maxArguments: 14 },
+  {
+    name: "headlessgl",
+    about: "as WebGL shaders in Node",
+    ...onGpu,
+    settings: { precision: "single", tactic: "precision" },
+    maxArguments: 6,
+  },
 ];

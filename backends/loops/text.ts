@@ -60,6 +60,8 @@ export interface Dialect {
   call(e: CallExpr, args: readonly Text[]): Text;
   /** sum + coefficient · text in int32; `most` bounds the size of the text's value. */
   plus(sum: Text | null, coefficient: number, text: Text, most?: number): Text;
+  /** Where variables hold no booleans: how one is kept, and how it is read. */
+  readonly keptBooleans?: { keep(value: Text): Text; read(name: string): Text };
   /** Declares a variable that branches will set. */
   variable(name: string, dtype: DType): string;
   /** Whether computing it in vain costs more than a branch. Operands are not looked at. */

@@ -163,7 +163,7 @@ export class Writer {
   value(e: Expr): Text {
     if (e.op === "const") return this.dialect.literal(e.value, e.dtype);
     if (e.op === "axis") return atom(this.names.axis(e.axis));
-    if (e.op === "acc") return atom((this.results.get(e.stage) as { name: string }).name);
+    if (e.op === "acc") return this.read((this.results.get(e.stage) as { name: string }).name, e.dtype);
     const known = this.lookUp(e);
     if (known !== undefined) return known;
     if ((this.heights.get(e) ?? 0) > 2 * maxDepth) this.nameDeepParts(e);
@@ -196,9 +196,22 @@ export class Writer {
             () => this.dialect.literal(0, e.dtype),
           );
     if (isName.test(text.code)) return text;
-    const name = atom(this.name(prefixOf(e)));
-    this.line(`const ${name.code} = ${text.code};`);
-    return name;
+    return this.constant(text, e.dtype, prefixOf(e));
+  }
+
+  /** Declares a constant. */
+  private constant(text: Text, dtype: DType, prefix: string): Text {
+    const name = this.name(prefix);
+    this.line(`const ${name} = ${this.keep(text, dtype).code};`);
+    return this.read(name, dtype);
+  }
+
+  private keep(value: Text, dtype: DType): Text {
+    return dtype === "bool" && this.dialect.keptBooleans ? this.dialect.keptBooleans.keep(value) : value;
+  }
+
+  private read(name: string, dtype: DType): Text {
+    return dtype === "bool" && this.dialect.keptBooleans ? this.dialect.keptBooleans.read(name) : atom(name);
   }
 
   private lookUp(key: Expr | string): Text | undefined {
@@ -219,11 +232,8 @@ export class Writer {
 
   /** A constant in the current block; what is a mere name already stays one. */
   private declare(key: Expr | string, text: Text, prefix: string): Text {
-    let named = text;
-    if (!isName.test(text.code)) {
-      named = atom(this.name(prefix));
-      this.line(`const ${named.code} = ${text.code};`);
-    }
+    const dtype = typeof key === "string" ? (prefix === "g" ? "bool" : "int32") : key.dtype;
+    const named = isName.test(text.code) ? text : this.constant(text, dtype, prefix);
     this.block.names.set(key, named);
     return named;
   }
@@ -324,11 +334,11 @@ export class Writer {
     const name = this.name("t");
     this.line(this.dialect.variable(name, dtype));
     this.line(`if (${condition.code}) {`);
-    for (const line of [...first.lines, `${name} = ${first.text.code};`]) this.line(`  ${line}`);
+    for (const line of [...first.lines, `${name} = ${this.keep(first.text, dtype).code};`]) this.line(`  ${line}`);
     this.line("} else {");
-    for (const line of [...second.lines, `${name} = ${second.text.code};`]) this.line(`  ${line}`);
+    for (const line of [...second.lines, `${name} = ${this.keep(second.text, dtype).code};`]) this.line(`  ${line}`);
     this.line("}");
-    return atom(name);
+    return this.read(name, dtype);
   }
 
   private branch(value: () => Text): { text: Text; lines: readonly string[] } {

@@ -20,11 +20,13 @@ const skip: readonly Skip[] = [
   { test: "int32 of 0", reason: "the identities of max and min over int32 are beyond the integers that gpu.js holds" },
 ];
 
-for (const mode of ["cpu", "webasm"] as const) {
+const modes = ["cpu", "webasm", "webgpu"] as const;
+
+for (const mode of modes) {
   runBackendTests({ name: `gpujs:${mode}`, create: () => createGpujsBackend(mode), skip }, vitest);
 }
 
-for (const mode of ["cpu", "webasm"] as const) {
+for (const mode of modes) {
   describe(`gpujs:${mode}`, () => {
     it("says what computes", async () => {
       const d = await device(`gpujs:${mode}`);
