@@ -45,6 +45,8 @@ export class KernelMaker {
     seed: number,
     /** Upper bound of an axis's size; larger ones reach a backend's tiles. */
     private readonly largest: number,
+    /** Whether conditions, guards and places may depend on what earlier stages found, as in an argmax and its gradient. */
+    private readonly onResults = false,
   ) {
     this.dice = new Dice(seed);
   }
@@ -137,6 +139,7 @@ export class KernelMaker {
 
   private leaf(dtype: DType, axes: readonly Axis[]): Expr {
     const { dice, b } = this;
+    if (this.onResults && dtype !== "bool" && dice.chance(0.3)) return this.found(dtype, axes);
     if (dtype === "int32" && dice.chance(0.4)) return this.place(axes);
     if (dice.chance(0.2)) return b.pool.const(dtype === "bool" ? dice.below(2) : dice.between(-3, 3), dtype);
     return this.load(dtype, axes);
@@ -183,6 +186,23 @@ export class KernelMaker {
     return b.read(dtype, indices, shape, guard.op === "const" && guard.value === 1 ? null : guard);
   }
 
+  /** An element at a place that a stage found, or at one of the axes, where what it found allows that. */
+  private found(dtype: DType, axes: readonly Axis[]): Expr {
+    const { dice, b } = this;
+    const known = this.results.filter(({ e }) => e.dtype === "int32");
+    if (known.length === 0) return this.load(dtype, axes);
+    const { e } = dice.pick(known);
+    const size = dice.between(1, this.largest);
+    const isPlace = dice.chance(0.5);
+    const place = isPlace ? e : this.place(axes);
+    const allowed = b.pool.and(
+      b.pool.ge(e, b.pool.int(dice.between(-2, 2))),
+      dice.chance(0.5) ? this.condition(axes, 0) : b.pool.bool(true),
+    );
+    const value = b.read(dtype, [place], [size], b.pool.and(b.within(place, size), allowed));
+    return dice.chance(0.5) ? value : b.pool.where(allowed, value, b.pool.const(0, dtype));
+  }
+
   /** Of integers: on floats a rounding error could tip a comparison. */
   private condition(axes: readonly Axis[], depth: number): Expr {
     const { dice, b } = this;
@@ -193,6 +213,10 @@ export class KernelMaker {
     }
     if (dice.chance(0.2)) return this.load("bool", axes);
     const fn = dice.pick<ScalarFn>(["lt", "le", "gt", "ge", "eq", "ne"]);
+    if (this.onResults && dice.chance(0.4)) {
+      const known = this.results.filter(({ e }) => e.dtype === "int32");
+      if (known.length > 0) return b.pool.call(fn, [dice.pick(known).e, this.place(axes)]);
+    }
     return pool.call(fn, [this.place(axes), dice.chance(0.7) ? this.place(axes) : this.load("int32", axes)]);
   }
 }
@@ -201,14 +225,19 @@ export class KernelMaker {
 const tolerance: Tolerance = { relative: 1e-4, absolute: 1e-3 };
 
 /** @throws with the seed and the printed kernel where the backend and the interpreter disagree. */
-export async function checkRandomKernel(backend: Backend, seed: number, largest: number, allowed: Tolerance = tolerance): Promise<void> {
-  const kernel: Kernel = new KernelMaker(seed, largest).make();
+export async function checkRandomKernel(
+  backend: Backend,
+  seed: number,
+  largest: number,
+  { allowed = tolerance, onResults = false }: { readonly allowed?: Tolerance; readonly onResults?: boolean } = {},
+): Promise<void> {
+  const kernel: Kernel = new KernelMaker(seed, largest, onResults).make();
   if (kernel.buffers.length > backend.limits.maxBuffersPerKernel || kernel.stores.length > backend.limits.maxOutputs) return;
   try {
     await expectAgreement(backend, kernel, randomData(kernel, seed), allowed);
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`seed ${seed}, largest ${largest}: ${message}\n${printKernel(kernel)}`, { cause });
+    throw new Error(`seed ${seed}, largest ${largest}, on results ${onResults}: ${message}\n${printKernel(kernel)}`, { cause });
   }
 }
 

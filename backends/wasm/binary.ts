@@ -243,6 +243,7 @@ export const floats = {
 
 /** Two lanes of 64 bits. */
 export const doubles = {
+  extract: (a: Code, lane: number): Code => [a, simd(0x21), lane],
   add: vectorOps(0xf0),
   /** Of lanes 0 and 1. */
   fromFloats: vectorOp(0x5f),

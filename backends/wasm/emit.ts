@@ -1,5 +1,4 @@
 /** Kernels as WebAssembly modules: clamped, vectorised and tiled loops, one function for each shape of tile. */
-import { isFloating } from "../../engine/dtype.js";
 import type { Axis, BufferSpec, Expr, LoopKernel, Store } from "../../engine/kernel/ir.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
 import type { Loop } from "../loops/clamp.js";
@@ -16,8 +15,11 @@ import { tileNest } from "./tile.js";
 import { type Reduction, type VectorNest, vectorize } from "./vectorize.js";
 import { type BlockPlan, windowPlan } from "./window.js";
 
-/** Terms that are added to one sum before it goes into the next: rounding errors of long float sums stay small. */
-const block = 512;
+/** Rounds after which a sum of float32 is added to one of float64: rounding errors stay those of a few terms. */
+const exactStrip = 8;
+/** Register tiles of contractions have too many sums for that: their parts stay in float32, and are longer. */
+const mostExact = 4;
+const tileStrip = 128;
 
 /** A part of a kernel that is done before the next one begins. */
 export interface Phase {
@@ -187,33 +189,45 @@ function writeGroup(writer: Writer, { numbers, stages }: Group): void {
   else writeReductions(writer, numbers, stages as readonly Reduction[]);
 }
 
-/** Before which loop a new sum begins, so that no sum has too many terms; 0 where one sum is enough. */
-function blockDepth(loops: readonly Loop[]): number {
+/** Where a sum is cut, so that no part has too many terms: in a loop, after so many of its rounds. */
+interface Strips {
+  readonly depth: number;
+  readonly rounds: number;
+}
+
+/** Null where one part is enough. */
+function stripsOf(loops: readonly Loop[], most: number): Strips | null {
   let terms = 1;
-  for (let depth = loops.length - 1; depth > 0; depth--) {
-    terms *= loops[depth].axis.size;
-    if (terms >= block) return depth;
+  for (let depth = loops.length - 1; depth >= 0; depth--) {
+    const { size } = loops[depth].axis;
+    if (terms * size > most)
+      return depth === 0 && terms * size < 2 * most ? null : { depth, rounds: Math.max(1, Math.floor(most / terms)) };
+    terms *= size;
   }
-  terms *= loops[0]?.axis.size ?? 1;
-  return terms > 2 * block && loops.length > 1 ? 1 : 0;
+  return null;
 }
 
 function writeReductions(writer: Writer, numbers: readonly number[], stages: readonly Reduction[]): void {
   const { loops } = stages[0];
   const wide = stages.map(({ body, partial }) => partial || writer.isVector(body));
-  const fresh = (): number[] => stages.map(({ combine, body }, i) => writer.accumulator(combine, body.dtype, wide[i]));
-  const results = fresh();
-  const split = stages.some(({ combine, body }) => combine === "add" && isFloating(body.dtype)) ? blockDepth(loops) : 0;
-  let sums = results;
+  const isSum = stages.map(({ combine, body }) => combine === "add" && body.dtype === "float32");
+  const fresh = (i: number): number => writer.accumulator(stages[i].combine, stages[i].body.dtype, wide[i]);
+  const exact = stages.length <= mostExact || stages.some(({ body }) => body.op !== "call" || body.fn !== "mul");
+  const strips = isSum.includes(true) ? stripsOf(loops, exact ? exactStrip : tileStrip) : null;
+  const totals = stages.map((_, i) => (strips !== null && exact && isSum[i] ? writer.exactSums(wide[i]) : [fresh(i)]));
+  let sums = totals.map(([total]) => total);
   const outer = writer.depth;
   let inner = outer;
   loops.forEach(({ axis, lower, upper, step, condition }, depth) => {
-    if (split > 0 && depth === split) {
-      sums = fresh();
-      inner = writer.depth;
-    }
     if (!isTrue(condition)) writer.openBranch(condition);
-    writer.openLoop(axis, lower, upper, step);
+    if (depth !== strips?.depth) {
+      writer.openLoop(axis, lower, upper, step);
+      return;
+    }
+    const openRounds = writer.openStrips(axis, lower, upper, step, strips.rounds);
+    sums = sums.map((total, i) => (isSum[i] ? fresh(i) : total));
+    inner = writer.depth;
+    openRounds();
   });
   stages.forEach(({ combine, condition, body }, i) => {
     const guarded = !isTrue(condition);
@@ -221,15 +235,19 @@ function writeReductions(writer: Writer, numbers: readonly number[], stages: rea
     writer.accumulate(sums[i], combine, body, wide[i]);
     if (guarded) writer.close();
   });
-  if (sums !== results) {
+  if (strips !== null) {
     while (writer.depth > inner) writer.close();
     stages.forEach(({ combine, body }, i) => {
-      writer.merge(results[i], combine, body.dtype, sums[i], wide[i]);
+      if (!isSum[i]) return;
+      if (exact) writer.addExactly(totals[i], sums[i]);
+      else writer.merge(totals[i][0], combine, body.dtype, sums[i], wide[i]);
     });
   }
   while (writer.depth > outer) writer.close();
   stages.forEach(({ combine, body, partial }, i) => {
-    writer.setResult(numbers[i], results[i], partial ? "partial" : wide[i] ? "vector" : "scalar", combine, body.dtype);
+    const kind = partial ? "partial" : wide[i] ? "vector" : "scalar";
+    if (strips !== null && exact && isSum[i]) writer.setExactResult(numbers[i], totals[i], kind);
+    else writer.setResult(numbers[i], totals[i][0], kind, combine, body.dtype);
   });
 }
 

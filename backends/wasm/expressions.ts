@@ -12,6 +12,8 @@ import { nodesOf, stagesOf } from "../loops/walk.js";
 import {
   type Code,
   double,
+  doubles,
+  f64,
   float,
   get,
   i32,
@@ -48,6 +50,8 @@ class Block {
   readonly entry: Code[] = [];
   readonly advance: Code[] = [];
   holdsLoop = false;
+  /** A loop around parts of one loop. */
+  isStrip = false;
 
   constructor(
     readonly parent: Block | null,
@@ -62,9 +66,9 @@ class Block {
 
 interface Result {
   readonly block: Block;
+  /** A vector with a value for each lane axis point; "partial" if the lanes are still to be combined into one; "exact" is a double. */
+  readonly kind: "scalar" | "vector" | "partial" | "exact";
   readonly local: Code;
-  /** A vector with a value for each lane axis point; "partial" if the lanes are still to be combined into one. */
-  readonly kind: "scalar" | "vector" | "partial";
   readonly combine: Combine;
   readonly dtype: DType;
 }
@@ -117,11 +121,13 @@ export class Writer {
     return false;
   }
 
-  private readonly keep = (value: Code, type: ValueType): Code => {
+  private readonly keep = (value: Code, type: ValueType): Code => get(this.kept(value, type));
+
+  private kept(value: Code, type: ValueType): number {
     const local = this.locals.add(type);
     this.block.code.push(set(local, value));
-    return get(local);
-  };
+    return local;
+  }
 
   // Blocks
 
@@ -148,21 +154,35 @@ export class Writer {
       const [axis, outer] = [axes[i], rest];
       const size = int.const(axis.size);
       this.axisBlocks.set(axis, this.block);
-      this.axisLocals.set(axis, i === 0 ? outer : this.local(int.remUnsigned(get(outer), size)));
-      if (i > 0) rest = this.local(int.divUnsigned(get(outer), size));
+      this.axisLocals.set(axis, i === 0 ? outer : this.kept(int.remUnsigned(get(outer), size), i32));
+      if (i > 0) rest = this.kept(int.divUnsigned(get(outer), size), i32);
     }
-  }
-
-  private local(value: Code): number {
-    const local = this.locals.add(i32);
-    this.block.code.push(set(local, value));
-    return local;
   }
 
   openLoop(axis: Axis, lower: Expr, upper: Expr, step: number): void {
     const [from, to] = [this.value(lower), this.value(upper)];
     const mayBeEmpty = lower.op !== "const" || upper.op !== "const" || upper.value <= lower.value;
-    const local = this.locals.add(i32);
+    this.openRounds(axis, this.locals.add(i32), from, to, step, mayBeEmpty);
+  }
+
+  /**
+   * A loop of strips of so many rounds, whose own loop {@link openRounds} the second function opens: what is done before it, and after it
+   * is closed, is done once a strip.
+   */
+  openStrips(axis: Axis, lower: Expr, upper: Expr, step: number, rounds: number): () => void {
+    const [from, to] = [this.value(lower), this.value(upper)];
+    const mayBeEmpty = lower.op !== "const" || upper.op !== "const" || upper.value <= lower.value;
+    const [local, end] = [this.locals.add(i32), this.locals.add(i32)];
+    this.block = new Block(this.block, true, mayBeEmpty, (body) => {
+      const further = int.add(get(local), int.const(rounds * step));
+      const loop: Code = [set(local, from), repeat([set(end, least(further, to)), body], int.lt(get(local), to))];
+      return mayBeEmpty ? when(int.lt(from, to), loop) : loop;
+    });
+    this.block.isStrip = true;
+    return () => this.openRounds(axis, local, get(local), get(end), step, false);
+  }
+
+  private openRounds(axis: Axis, local: number, from: Code, to: Code, step: number, mayBeEmpty: boolean): void {
     this.axisLocals.set(axis, local);
     const block: Block = new Block(this.block, true, mayBeEmpty, (body) => {
       const next = set(local, int.add(get(local), int.const(step)));
@@ -215,8 +235,54 @@ export class Writer {
     this.results.set(stage, { block: this.block, local: get(local), kind, combine, dtype });
   }
 
+  /** Sums of doubles: two vectors, or a scalar. */
+  exactSums(isVector: boolean): readonly number[] {
+    return isVector ? [0, 1].map(() => this.kept(vector.ints([0, 0, 0, 0]), v128)) : [this.kept(double.const(0), f64)];
+  }
+
+  /** A sum of floats goes into sums of doubles. */
+  addExactly(sums: readonly number[], from: number): void {
+    const x = get(from);
+    const parts =
+      sums.length === 1 ? [double.fromFloat(x)] : [doubles.fromFloats(x), doubles.fromFloats(vector.shuffle(x, x, [2, 3, 0, 1]))];
+    const add = sums.length === 1 ? double.add : doubles.add;
+    for (const [i, part] of parts.entries()) this.block.code.push(set(sums[i], add(get(sums[i]), part)));
+  }
+
+  setExactResult(stage: number, sums: readonly number[], kind: "scalar" | "vector" | "partial"): void {
+    const [low, high] = sums.map(get);
+    const own = { block: this.block, combine: "add", dtype: "float32" } as const;
+    if (kind === "scalar") {
+      this.results.set(stage, { ...own, kind: "exact", local: low });
+    } else if (kind === "vector") {
+      const local = this.keep(vector.shuffle(doubles.toFloats(low), doubles.toFloats(high), [0, 1, 4, 5]), v128);
+      this.results.set(stage, { ...own, kind: "vector", local });
+    } else {
+      const pair = this.keep(doubles.add(low, high), v128);
+      const local = this.keep(double.add(doubles.extract(pair, 0), doubles.extract(pair, 1)), f64);
+      this.results.set(stage, { ...own, kind: "exact", local });
+    }
+  }
+
+  private exactOf(stage: number): Code {
+    const { kind, local } = this.results.get(stage) as Result;
+    return kind === "exact" ? local : double.fromFloat(this.result(stage));
+  }
+
+  private readonly isExact = (stage: number): boolean => this.results.get(stage)?.kind === "exact";
+
+  private exactTotal(stages: readonly number[]): Code {
+    return this.keep(stages.map((stage) => this.exactOf(stage)).reduce(double.add), f64);
+  }
+
   /** The result of `stage`, lane by lane from four stages (fewer: the rest is 0), each with more parts that are combined in order. */
   setPacked(stage: number, parts: readonly (readonly number[])[], combine: Combine, dtype: DType): void {
+    if (parts.flat().some(this.isExact)) {
+      const totals = parts[0].map((_, lane) => float.fromDouble(this.exactTotal(parts.map((part) => part[lane]))));
+      const packed = totals.reduce<Code>((code, total, lane) => withLane(code, total, lane, dtype), vectorConstant(0, dtype));
+      this.results.set(stage, { block: this.block, local: this.keep(packed, v128), kind: "vector", combine, dtype });
+      return;
+    }
     const packs = parts.map((numbers) => this.pack(numbers, dtype));
     const code = packs.reduce((a, b) => combined(combine, dtype, true, a, b, this.keep));
     const local = this.keep(code, v128);
@@ -225,6 +291,10 @@ export class Writer {
 
   /** One value from several stages. */
   setCombined(stage: number, parts: readonly number[], combine: Combine, dtype: DType): void {
+    if (parts.some(this.isExact)) {
+      this.results.set(stage, { block: this.block, local: this.exactTotal(parts), kind: "exact", combine, dtype });
+      return;
+    }
     const values = parts.map((number) => this.result(number));
     const local = this.keep(
       values.reduce((a, b) => combined(combine, dtype, false, a, b, this.keep)),
@@ -248,8 +318,9 @@ export class Writer {
   /** A stage's result as it is used: partial lanes are added up on first use, in the order of {@link pack}. */
   private result(stage: number): Code {
     const { block, local, kind, combine, dtype } = this.results.get(stage) as Result;
-    if (kind !== "partial") return local;
+    if (kind === "scalar" || kind === "vector") return local;
     return this.remembered(`stage ${stage}`, block, typeOf(dtype), () => {
+      if (kind === "exact") return float.fromDouble(local);
       const swapped = this.keep(combined(combine, dtype, true, local, vector.shuffle(local, local, [2, 3, 0, 1]), this.keep), v128);
       const [a, b] = [laneOf(swapped, 0, dtype), laneOf(swapped, 1, dtype)];
       return combined(combine, dtype, false, a, b, this.keep);
@@ -413,7 +484,8 @@ export class Writer {
   private shared(value: number, dtype: "float32" | "int32"): Code {
     let loop: Block | null = this.block;
     while (loop !== null && !loop.isLoop) loop = loop.parent;
-    const home = loop === null || loop.holdsLoop ? this.block : (loop.parent as Block);
+    let home = loop === null || loop.holdsLoop ? this.block : (loop.parent as Block);
+    while (home.isStrip) home = home.parent as Block;
     const code = dtype === "float32" ? this.library.constants.floats(value) : this.library.constants.ints(value);
     return this.remembered(`table ${dtype} ${Object.is(value, -0) ? "-0" : value}`, home, v128, () => code);
   }
@@ -668,6 +740,9 @@ export class Writer {
     this.block.code.push(dtype === "bool" ? int.storeByte(code, value, offset) : ops.store(code, value, offset));
   }
 }
+
+/** Of values without side effects: both are evaluated. */
+const least = (a: Code, b: Code): Code => select(a, b, int.lt(a, b));
 
 function addTerm(sum: Code | null, factor: Code, coefficient: number): Code {
   const size = Math.abs(coefficient);

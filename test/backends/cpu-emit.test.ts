@@ -141,7 +141,7 @@ describe("the cpu backend", () => {
     const backend = createCpuBackend({ tileFrom: 1 });
     const kernels = fc.asyncProperty(fc.nat(), fc.constantFrom(3, 4, 6), async (seed, largest) => {
       // Constants are folded to float32: the only difference.
-      await checkRandomKernel(backend, seed, largest, { relative: 1e-6, absolute: 1e-9 });
+      await checkRandomKernel(backend, seed, largest, { allowed: { relative: 1e-6, absolute: 1e-9 } });
     });
     await fc.assert(kernels, { numRuns: 150 });
   });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { randomArray } from "../../backends/conformance-kit.js";
 import { conv2d, type Device, device, rand, softmax, sum, type Tensor, tensor } from "../../index.js";
 
 type Program = (inputs: Tensor[]) => Tensor;
@@ -73,6 +74,51 @@ describe("rows and planes", () => {
         // Some roundings of sums, relative to the largest result.
         expect(worst).toBeLessThan(4e-6 * size);
       });
+      await Promise.all([cpu.close(), wasm.close()]);
+    });
+  }
+});
+
+describe("long sums", () => {
+  const dot: Program = ([x, y]) => x.mul(y).sum();
+  const cases: readonly [string, number[][], Program, number][] = [
+    [
+      "of products",
+      [
+        [64, 3136],
+        [64, 3136],
+      ],
+      dot,
+      4e-10,
+    ],
+    ["of one row", [[200_001]], ([x]) => x.sum(), 4e-10],
+    ["over the first dim", [[4000, 9]], ([x]) => x.sum({ dim: 0 }), 4e-9],
+    ["of rows", [[5, 4003]], ([x]) => x.sum({ dim: 1 }), 4e-9],
+    ["of many short rows, together", [[300, 50, 7]], ([x]) => x.sum({ dim: [0, 2] }), 1e-8],
+  ];
+  for (const [what, shapes, program, allowed] of cases) {
+    it(`${what} lose nothing by their length`, async () => {
+      const wasm = await device("wasm");
+      const cpu = await device("cpu");
+      const data = shapes.map((shape, seed) => ({
+        shape,
+        values: randomArray(
+          "float32",
+          shape.reduce((a, b) => a * b),
+          7 + seed,
+        ),
+      }));
+      const on = (device: Device, dtype: "float32" | "float64", size = false): Promise<ArrayLike<number>> =>
+        program(
+          data.map(({ shape, values }) => {
+            const x = tensor(Float64Array.from(values), { shape, device, dtype });
+            return size ? x.abs() : x;
+          }),
+        ).data();
+      const [got, want, sizes] = await Promise.all([on(wasm, "float32"), on(cpu, "float64"), on(cpu, "float64", true)]);
+      // Beyond the rounding of the result: relative to the sum of absolute values.
+      for (let i = 0; i < want.length; i++)
+        expect(Math.abs(got[i] - want[i]) - 2 ** -24 * Math.abs(want[i])).toBeLessThan(allowed * sizes[i]);
       await Promise.all([cpu.close(), wasm.close()]);
     });
   }
