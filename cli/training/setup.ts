@@ -27,8 +27,7 @@ export type TrainData = ReturnType<typeof prepareData>;
 export function prepareData(options: TrainOptions) {
   const size = options.inputSize ?? modelInfo(options.model).inputSize;
   const { dataset, dataDir } = options;
-  const limit = options.trainLimit ?? (dataset === "mnist" ? 10_000 : undefined);
-  const trainSet = openDataset("train", { dataset, dataDir, size, limit });
+  const trainSet = openDataset("train", { dataset, dataDir, size, limit: options.trainLimit });
   const testSet = openDataset("test", { dataset, dataDir, size, limit: options.valLimit }, trainSet.classNames);
   const shown = evaluationTransform(trainSet, size, options);
   const shape: Shape = { inChans: shown.channels, numClasses: options.numClasses ?? trainSet.numClasses };
