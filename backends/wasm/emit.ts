@@ -176,7 +176,7 @@ function emitNest(writer: Writer, nest: VectorNest, { groups, axes }: Steps, fir
     writer.openAxis(nest.axes[depth]);
   }
   write(nest.axes.length);
-  writeStores(writer, nest.stores);
+  writeStores(writer, nest);
   while (writer.depth > 0) writer.close();
 }
 
@@ -252,7 +252,7 @@ function writeReductions(writer: Writer, numbers: readonly number[], stages: rea
 }
 
 /** Stores over the same axes share a loop; within it all values are computed before the first is written. */
-function writeStores(writer: Writer, stores: readonly Store[]): void {
+function writeStores(writer: Writer, { stores, points }: VectorNest): void {
   const groups: Store[][] = [];
   for (const store of stores) {
     const group = groups.find(
@@ -264,7 +264,8 @@ function writeStores(writer: Writer, stores: readonly Store[]): void {
   for (const group of groups) {
     if (group[0].axes.some((axis) => axis.size === 0)) continue;
     for (const axis of group[0].axes) writer.openAxis(axis);
-    writeGroupOfStores(writer, group);
+    const perPoint = group.length / points;
+    for (let first = 0; first < group.length; first += perPoint) writeGroupOfStores(writer, group.slice(first, first + perPoint));
     for (const _ of group[0].axes) writer.close();
   }
 }

@@ -15,6 +15,7 @@ import {
   doubles,
   f64,
   float,
+  floats,
   get,
   i32,
   int,
@@ -95,6 +96,8 @@ export class Writer {
   /** Of axes that are loops of their own. */
   private readonly steps = new Map<Axis, number>();
   private readonly results = new Map<number, Result>();
+  /** Of accumulators of extremes: lanes that have met a NaN. */
+  private readonly notNumbers = new Map<number, number>();
 
   constructor(
     private readonly pool: ExprPool,
@@ -144,6 +147,10 @@ export class Writer {
 
   /** A loop over the points of `axes`, the last one fastest, from one number to before another; at least one. */
   openSteps(axes: readonly Axis[], first: Code, end: Code): void {
+    if (axes.length === 1) {
+      this.openRounds(axes[0], this.locals.add(i32), first, end, 1, false);
+      return;
+    }
     const step = this.locals.add(i32);
     this.block = new Block(this.block, true, false, (body) => {
       const advance = set(step, int.add(get(step), int.const(1)));
@@ -214,6 +221,9 @@ export class Writer {
     const local = this.locals.add(isVector ? v128 : typeOf(dtype));
     const identity = identityOf(combine, dtype);
     this.block.code.push(set(local, isVector ? vectorConstant(identity, dtype) : constant(identity, dtype)));
+    if (isVector && dtype === "float32" && (combine === "max" || combine === "min")) {
+      this.notNumbers.set(local, this.kept(vector.ints([0, 0, 0, 0]), v128));
+    }
     return local;
   }
 
@@ -224,6 +234,14 @@ export class Writer {
       return;
     }
     const value = isVector ? this.vector(body) : this.value(body);
+    const notNumber = this.notNumbers.get(local);
+    if (notNumber !== undefined) {
+      // The greater of two in one instruction, which passes over NaN; that is noted beside it.
+      const x = this.keep(value, v128);
+      this.block.code.push(set(local, (combine === "max" ? floats.pmax : floats.pmin)(get(local), x)));
+      this.block.code.push(set(notNumber, vector.or(get(notNumber), floats.ne(x, x))));
+      return;
+    }
     this.block.code.push(set(local, combined(combine, body.dtype, isVector, get(local), value, this.keep)));
   }
 
@@ -232,6 +250,9 @@ export class Writer {
   }
 
   setResult(stage: number, local: number, kind: Result["kind"], combine: Combine, dtype: DType): void {
+    const notNumber = this.notNumbers.get(local);
+    // All bits set are a NaN.
+    if (notNumber !== undefined) this.block.code.push(set(local, vector.or(get(local), get(notNumber))));
     this.results.set(stage, { block: this.block, local: get(local), kind, combine, dtype });
   }
 

@@ -2,9 +2,11 @@
  * Register tiling (unroll and jam): several neighbouring points of one or two parallel axes become stages and stores of one point, so
  * that loads which they have in common are loaded once. Every sum keeps its own order.
  */
-import type { Axis, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
+import type { Axis, Expr, LoadExpr, ScalarFn, Store } from "../../engine/kernel/ir.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
+import { storeExprs } from "../loops/nest.js";
 import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
+import { isExpensive } from "./scalar.js";
 import type { Reduction, VectorNest, VectorStage } from "./vectorize.js";
 
 /** Sums at once: the rest of the vector registers holds operands. */
@@ -13,6 +15,13 @@ const maxSums = 12;
 const registers = 15;
 const maxNodes = 2500;
 const minWork = 1 << 10;
+/** Vectors in a cache line. */
+const lineVectors = 4;
+/** Nodes of values beyond which a round is long enough, and points below which there are few rounds. */
+const mostUnrolled = 64;
+const minPoints = 1 << 8;
+/** One instruction, though a slow one. */
+const isQuick = (fn: ScalarFn): boolean => fn === "div" || fn === "sqrt";
 /** In cycles, roughly: of one round of the innermost loop, of each load, operation and value without a register, and at least for each addition to a sum. */
 const cost = { latency: 4, round: 1.5, entry: 8, load: 0.3, operation: 0.5, spill: 0.8 };
 
@@ -106,10 +115,20 @@ function cyclesOf(shapes: readonly Shape[], tiling: Tiling): number {
   return total / points;
 }
 
+/** Four vectors in a row a round, where values are cheap: memory is then what they wait for. */
+function unrolling({ axes, lanes, stores }: VectorNest): Tiling {
+  const last = axes[axes.length - 1];
+  if (last.size < lineVectors || lanes.size === 0 || stores.some((store) => store.axes.length > 0)) return [];
+  const nodes = [...nodesOf(stores.flatMap(storeExprs))];
+  if (nodes.length > mostUnrolled || nodes.some((e) => e.op === "call" && isExpensive(e.fn) && !isQuick(e.fn))) return [];
+  return [[last, lineVectors]];
+}
+
 function chooseTiling(nest: VectorNest): Tiling {
   const reductions = nest.stages.filter(isReduction);
   const points = nest.axes.reduce((product, axis) => product * axis.size, 1);
   const rounds = reductions.reduce((sum, stage) => sum + roundsOf(stage), 0);
+  if (nest.stages.length === 0) return points < minPoints ? [] : unrolling(nest);
   if (points * rounds < minWork || rounds === 0) return [];
   const fixed = new Set<Axis>();
   for (const { loops } of reductions) {
@@ -193,7 +212,7 @@ function jam(pool: ExprPool, nest: VectorNest, tiles: readonly Tile[]): VectorNe
   );
   const outers = new Map(tiles.map(({ axis, outer }) => [axis, outer]));
   const axes = nest.axes.map((axis) => outers.get(axis) ?? axis).filter((axis) => axis.size > 1);
-  return { axes, stages, stores, weakened, lanes: nest.lanes };
+  return { axes, stages, stores, points: points.length * nest.points, weakened, lanes: nest.lanes };
 }
 
 function copyStage(stage: VectorStage, at: (e: Expr) => Expr, number: (stage: number) => number): VectorStage {

@@ -37,7 +37,9 @@ export type VectorStage = Reduction | Packing | Joining;
 export interface VectorNest {
   readonly axes: readonly Axis[];
   readonly stages: readonly VectorStage[];
+  /** Those of one point after those of another. */
   readonly stores: readonly Store[];
+  readonly points: number;
   readonly weakened: ReadonlySet<LoadExpr>;
   readonly lanes: ReadonlySet<Axis>;
 }
@@ -208,7 +210,7 @@ class Builder {
     }));
     const axes = nest.axes.map((axis) => (axis === split?.axis ? split.outer : axis)).filter((axis) => axis.size > 1);
     const own = split === null && this.vectors ? this.ownLanes(stores) : stores;
-    return { axes, stages: this.stages, stores: own, weakened: this.weakened, lanes: this.lanes };
+    return { axes, stages: this.stages, stores: own, points: 1, weakened: this.weakened, lanes: this.lanes };
   }
 
   /** At other points, with stages' new numbers; of packed stages the one for `lane`. */
