@@ -1,7 +1,7 @@
 /**
  * Functions that generated code calls. Of float32 vectors: exp, log, tanh, erf, sin and cos by polynomials, to about 2 ulp (measured in
- * test/backends/wasm.test.ts). Rarer ones, and those of doubles, are JavaScript's. Polynomials of exp, log, tanh, sin and cos are those
- * of Cephes (S. Moshier); erf is a minimax fit of erfc's logarithm beyond 0.93.
+ * test/backends/wasm.test.ts). Rarer ones, and those of doubles, are JavaScript's. Polynomials of log, tanh, sin and cos are those of
+ * Cephes (S. Moshier); exp is a minimax fit, erf one of erfc's logarithm beyond 0.93.
  */
 import { erfParts } from "../../engine/kernel/erf.js";
 import {
@@ -196,11 +196,8 @@ function exponential(library: Library, scope: Scope, x: Code, range: "normal" | 
   const turns = scope.keep(floats.sub(shifted, scope.floats(magic)));
   const high = library.madd(turns, scope.floats(-0.693359375), x);
   const r = scope.keep(library.madd(turns, scope.floats(2.12194440054690583e-4), high));
-  const p = library.polynomial(
-    scope,
-    r,
-    [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
-  );
+  // To within 2^-28 for |r| up to ½ ln 2.
+  const p = library.polynomial(scope, r, [1.381453988e-3, 8.36874528e-3, 4.16683908e-2, 1.66665204e-1, 4.999999343e-1]);
   const y = floats.add(library.madd(p, floats.mul(r, r), r), scope.floats(1));
   // 2^n in two factors, so that the smallest and largest results come out right.
   const n = scope.keep(ints.sub(shifted, scope.ints(magicBits)));
