@@ -2,6 +2,7 @@
 import { OpError } from "../engine/errors.js";
 import { building } from "../engine/graph.js";
 
+/** Whether operations record what their gradients need. */
 export const isGradEnabled = (): boolean => building.gradEnabled;
 
 /** Runs `fn` without recording gradients: its results do not require any. The setting before is restored, also when `fn` throws. */

@@ -12,6 +12,7 @@ export interface BufferHandle {
   readonly length: number;
 }
 
+/** A compiled kernel. */
 export interface Executable {
   readonly kernel: Kernel;
   /** The generated text, as the device's compiler gets it; where that is binary, a function that writes it as text. */
@@ -21,12 +22,14 @@ export interface Executable {
 /** An executable's source as text. Rejects with BackendError where the means to write it are not installed. */
 export const sourceText = async ({ source }: Executable): Promise<string> => (typeof source === "string" ? source : source());
 
+/** One run of a kernel on buffers. */
 export interface Launch {
   readonly executable: Executable;
   /** In the order of the kernel's `buffers`. A handle appears twice only where all its uses are "read". */
   readonly buffers: readonly BufferHandle[];
 }
 
+/** What a device can hold and compute; the scheduler keeps to it. */
 export interface BackendLimits {
   readonly dtypes: readonly DType[];
   /** Bytes an element takes on the device: a bool is 4 where shaders cannot address bytes. */
@@ -40,6 +43,7 @@ export interface BackendLimits {
   readonly maxBufferBytes: number;
 }
 
+/** How long a launch took. */
 export interface LaunchTime {
   readonly name: string;
   readonly milliseconds: number;
@@ -47,6 +51,7 @@ export interface LaunchTime {
   readonly start?: number;
 }
 
+/** A device as the engine sees it: buffers, compiled kernels, and lists of launches. CONTRIBUTING.md says how to write one. */
 export interface Backend {
   readonly name: string;
   readonly limits: BackendLimits;

@@ -3,6 +3,7 @@ const fromEnvironment = Number((globalThis as { process?: { env?: Record<string,
 
 const state = { level: Number.isFinite(fromEnvironment) ? fromEnvironment : 0 };
 
+/** The level of diagnostic output, 0 to 5: that of the environment variable DEBUG, or the one set last. */
 export const debugLevel = (): number => state.level;
 
 /** Sets the DEBUG level from code, in place of the environment variable. */

@@ -22,6 +22,7 @@ export interface DeviceOptions {
 
 const FLUSH_AFTER = 10_000;
 
+/** An open device: a backend with its buffers, plans and pending assignments. Opened by `device(name)`. */
 export class Device {
   readonly pool: BufferPool;
   readonly plans: PlanCache;
@@ -193,6 +194,7 @@ export function defaultDevice(): Device {
   return current;
 }
 
+/** Tensors made from now on without a device are made there. Throws OpError for anything but an open device. */
 export function setDefaultDevice(to: Device): void {
   if (!(to instanceof Device)) throw new OpError("setDefaultDevice", "expected a device; open one with await device(name)");
   current = to;

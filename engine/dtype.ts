@@ -1,10 +1,13 @@
 /** The element types of tensors, and the typed arrays that hold them on the host. float64 exists on devices that list it (the `cpu` device does). */
 export type DType = "float32" | "float64" | "int32" | "bool";
 
+/** Host arrays of the dtypes: float32, float64, int32, and bytes for bool. */
 export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array;
 
+/** Bytes an element takes on the host. */
 export const dtypeBytes: Readonly<Record<DType, number>> = { float32: 4, float64: 8, int32: 4, bool: 1 };
 
+/** Whether a dtype is float32 or float64. */
 export const isFloating = (dtype: DType): boolean => dtype === "float32" || dtype === "float64";
 
 /** A zeroed host array of `length` elements. Booleans are one byte each, 0 or 1. */

@@ -24,6 +24,7 @@ export interface ExplainedKernel {
   readonly source: () => Promise<string>;
 }
 
+/** What is computed, and how: kernels, why values pass between them through memory, and the memory plan. As text: `String(explanation)`. */
 export interface Explanation {
   readonly device: string;
   readonly graph: readonly string[];

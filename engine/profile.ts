@@ -26,6 +26,7 @@ export interface KernelProfile extends Omit<ProfiledLaunch, "start"> {
   readonly share: number | null;
 }
 
+/** Times of a function's kernels, its result, and what memory it took. */
 export interface Profile<T> {
   readonly result: T;
   readonly device: string;

@@ -62,6 +62,7 @@ export function manualSeed(seed: number): Generator {
 type Form = "bits" | "uniform" | number;
 type RandomAttrs = { readonly shape: Shape; readonly word: number; readonly form: Form };
 
+/** The operation that all random tensors are made by. */
 export const randomOp = defineOp<RandomAttrs>({
   name: "random",
   doc: "threefry(key; linear index, word): all 32 bits, the upper 31 modulo a number, or the upper 24 as a float32 in [0, 1). Inputs: the two words of the key.",
@@ -178,6 +179,7 @@ export function randLike(x: Tensor, options: RandomOptions = {}): Tensor {
   return rand(x.shape, { dtype: floatOf("randLike", x.dtype), device: x.device, ...options });
 }
 
+/** Standard normal values in the shape, dtype and device of `x`. Reference: torch.randn_like. */
 export function randnLike(x: Tensor, options: RandomOptions = {}): Tensor {
   return randn(x.shape, { dtype: floatOf("randnLike", x.dtype), device: x.device, ...options });
 }

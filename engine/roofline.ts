@@ -7,6 +7,7 @@ import type { KernelTime } from "./runtime/execute.js";
 import { realize } from "./runtime/tools.js";
 import type { Tensor } from "./tensor.js";
 
+/** What a device does at best. */
 export interface Roofline {
   /** Of a large elementwise kernel: bytes read and written. */
   readonly bytesPerSecond: number;

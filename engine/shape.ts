@@ -1,10 +1,12 @@
 /** Shapes are plain lists of sizes; the rules of dims and broadcasting are here, once. */
 import { OpError } from "./errors.js";
 
+/** Sizes of a tensor's dims, outermost first. */
 export type Shape = readonly number[];
 
 export const numel = (shape: Shape): number => shape.reduce((n, size) => n * size, 1);
 
+/** A shape as messages show it: `[2, 3]`. */
 export const showShape = (shape: Shape): string => `[${shape.join(", ")}]`;
 
 export function sameShape(a: Shape, b: Shape): boolean {

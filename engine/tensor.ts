@@ -9,6 +9,7 @@ import { type Attrs, nonDifferentiable, type OpRecord } from "./ops/record.js";
 import { detachOp, versionOp } from "./ops/view.js";
 import { numel, type Shape, sameShape, showShape } from "./shape.js";
 
+/** A number, or arrays of arrays of numbers, all of equal lengths. */
 export type Nested = number | boolean | readonly Nested[];
 
 /**

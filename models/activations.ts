@@ -5,6 +5,7 @@ import { listenInside } from "./nn/listen.js";
 import type { Module } from "./nn/module.js";
 import { nearest } from "./state.js";
 
+/** A result, and the values inside the network that were asked for. */
 export interface Activations<T> {
   readonly output: T;
   /** In the order in which they came to be. A module that is called several times has `name`, `name#2`, … */

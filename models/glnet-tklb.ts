@@ -26,6 +26,7 @@ export interface TokenLabelOptions extends GLNetOptions {
   readonly boxGenerator?: Generator;
 }
 
+/** What a network with token labels gives in training. */
 export interface TokenLabelOutput {
   /** Logits of the images, [N, classes]. */
   readonly logits: Tensor;

@@ -97,6 +97,7 @@ export class GnConv extends Module {
 /** The features after interaction k, for `activations`. */
 export const tellOrder = (module: Module, k: number, y: Tensor): void => tell(module, `orders.${k}`, () => y);
 
+/** Size of a global filter's spectrum. */
 export interface FilterSize {
   readonly h?: number;
   readonly w?: number;

@@ -11,6 +11,7 @@ import { BatchNorm2d, LayerNorm2d } from "./nn/norm.js";
 /** A norm over the channels of a map. */
 export type MapNorm = "BatchNorm2d" | "LayerNorm2d";
 
+/** A norm of maps [N, C, H, W], by its name. */
 export const mapNorm = (norm: MapNorm, dim: number): Layer => (norm === "BatchNorm2d" ? new BatchNorm2d(dim) : new LayerNorm2d(dim));
 
 export interface PatchEmbeddingOptions {

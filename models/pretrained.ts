@@ -6,6 +6,7 @@ import { compareState, type LoadReport, showLoadReport } from "./state.js";
 import { readState } from "./weights/read.js";
 import { type StoredTensor, store, storedBytes, toTypedArray } from "./weights/stored.js";
 
+/** How far a download is. */
 export interface DownloadProgress {
   readonly url: string;
   /** Bytes. */
@@ -38,6 +39,7 @@ export interface PretrainedOptions extends DownloadOptions {
   readonly head?: HeadChoice;
 }
 
+/** Where pretrained weights come from: a path, an address, bytes, or one of these with options. */
 export type Pretrained = string | URL | Uint8Array | PretrainedOptions;
 
 /** Gets the tensors of a path or URL. */

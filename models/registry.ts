@@ -41,6 +41,7 @@ export interface PublishedFigures {
   readonly dense: DenseFigures | null;
 }
 
+/** Published figures of detection and segmentation, in percent. */
 export interface DenseFigures {
   readonly boxAp: number;
   readonly maskAp: number;

@@ -15,6 +15,7 @@ export const stateName = (property: string): string => property.replace(/[A-Z]/g
 /** `path.name`, without the dot at the root. */
 export const joinPath = (path: string, name: string): string => (path === "" ? name : `${path}.${name}`);
 
+/** An entry whose shape is not that of the tensor it is for. */
 export interface Mismatch {
   readonly name: string;
   readonly expected: Shape;

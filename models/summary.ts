@@ -12,6 +12,7 @@ import { Conv2d } from "./nn/conv.js";
 import type { Module } from "./nn/module.js";
 import { type Parameter, withoutValues } from "./nn/parameter.js";
 
+/** A layer of a network. */
 export interface SummaryRow {
   /** Dotted path; "" for the network itself. */
   readonly path: string;
@@ -66,8 +67,10 @@ const columns = {
   },
 } as const;
 
+/** Columns that `summary` can show. */
 export const summaryColumns = Object.keys(columns) as readonly SummaryColumn[];
 
+/** A network as a table of its layers, with totals. */
 export interface Summary {
   readonly rows: readonly SummaryRow[];
   readonly params: number;

@@ -82,6 +82,17 @@ describe("the packed package", () => {
     expect(answer).toContain("2 threads");
   });
 
+  it("has engine, autograd and each backend apart", async () => {
+    const answer = await program(`
+      import { device, registerBackend, setDefaultDevice, tensor } from "crabro/engine";
+      import { grad } from "crabro/autograd";
+      import { createCpuBackend } from "crabro/backends/cpu";
+      registerBackend("mine", () => createCpuBackend());
+      setDefaultDevice(await device("mine"));
+      console.log(await grad((x) => x.mul(x).sum())(tensor([1, 2, 3])).tolist());`);
+    expect(answer).toBe("[ 2, 4, 6 ]\n");
+  });
+
   it("trains, with workers that load pictures, and evaluates what it trained", async () => {
     const data = ["--dataset", "synthetic", "--val-limit", "8", "-b", "4", "--workers", "2", "--device", "cpu"];
     const trained = await node(command, "train", ...data, "--train-limit", "8", "--epochs", "1", "--output", "run");

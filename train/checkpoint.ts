@@ -56,6 +56,7 @@ export async function saveTensors(
   writeAtomically(path, safetensorsChunks(await storeState(entries), [["format", "pt"], ...metadata]));
 }
 
+/** The contents of a file of tensors. */
 export interface TensorsFile {
   readonly tensors: Map<string, StoredTensor>;
   /** Those entries of metadata that are JSON. */
@@ -81,9 +82,11 @@ function parsed(key: string, text: string): [string, unknown][] {
   }
 }
 
+/** Writes weights with what there is to know of their model. Throws OpError where the file cannot be written. */
 export const saveModel = (path: string, state: Iterable<readonly [string, Tensor]>, card: ModelCard): Promise<void> =>
   saveTensors(path, state, { [cardKey]: card });
 
+/** The contents of a file of weights. */
 export interface ModelFile {
   readonly tensors: Map<string, StoredTensor>;
   /** null for files from elsewhere. */

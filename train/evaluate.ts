@@ -9,6 +9,7 @@ import type { DataLoader } from "./data/loader.js";
 import { topkCorrect } from "./metrics.js";
 import { turn } from "./turn.js";
 
+/** What an evaluation has measured. */
 export interface EvalResult {
   /** Percent. */
   readonly top1: number;
@@ -17,6 +18,7 @@ export interface EvalResult {
   readonly loss: number;
 }
 
+/** How far an evaluation is, and what it has measured so far. */
 export interface EvalProgress extends EvalResult {
   readonly batch: number;
   readonly batches: number;
@@ -43,6 +45,7 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Evaluates on all of a loader. */
 export type Evaluation = (loader: DataLoader, options?: EvaluateOptions) => Promise<EvalResult>;
 
 /** A function that evaluates the model, as it then is, on all of a loader. Its compiled step is kept from call to call. */

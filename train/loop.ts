@@ -37,6 +37,7 @@ export class EpochMeasures {
   }
 }
 
+/** How far an epoch is. */
 export interface EpochProgress {
   readonly epoch: number;
   /** Batches done, of `batches`. */
@@ -78,6 +79,7 @@ export interface TrainEpochOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What came of an epoch. */
 export interface EpochOutcome {
   readonly measures: EpochMeasures;
   /** Batches done. Fewer than the loader has where the epoch was ended early. */

@@ -118,6 +118,7 @@ function accumulatedStep(model: Classifier, optimizer: Optimizer, options: Train
   return { gather, apply };
 }
 
+/** What a step has measured. */
 export interface StepOutcome {
   /** Mean over the images. */
   readonly loss: number;
@@ -138,6 +139,7 @@ export interface TrainingStepOptions extends TrainStepOptions {
   readonly accumulates?: boolean;
 }
 
+/** A step of training, compiled unless the options say otherwise: takes the batches of one update, measures and updates. */
 export function trainingStep(model: Classifier, optimizer: Optimizer, options: TrainingStepOptions = {}): TrainingStep {
   const { compiled = true, accumulates = false } = options;
   const finish = (loss: number, gradNorm: number, correct: number, samples: number): StepOutcome => {

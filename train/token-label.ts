@@ -31,7 +31,7 @@ const softCrossEntropy = (logits: Tensor, target: Tensor): Tensor =>
 /**
  * clsWeight · CE(logits, image label) + denseWeight · CE(tokenLogits, token labels), for what `GLNetTokenLabel.forwardTraining` gives.
  *
- * `target` [N, classes, 2 + L]: the ground truth, the label of the image, one label a token; or [N, classes], which then serves
+ * `target` [N, classes, 2 + L] is the ground truth, the label of the image, one label a token, or is [N, classes], which then serves
  * everywhere. The image label is mixed with that of the batch in reverse, as the images were.
  */
 export function tokenLabelLoss(

@@ -33,6 +33,7 @@ const name = "cpu";
 /** Executables kept for kernels of the same text. */
 const maxCached = 4096;
 
+/** Opens plain JavaScript printed from the kernel IR, or with `interpret` the interpreter of the IR. */
 export function createCpuBackend(options: CpuOptions = {}): Backend {
   return new CpuBackend(options);
 }

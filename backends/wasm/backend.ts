@@ -76,6 +76,8 @@ async function hasRelaxed(): Promise<boolean> {
 }
 
 /** @throws BackendError where `threads` is not a whole number of at least 1. */
+
+/** Opens WebAssembly. Throws BackendError where threads or memory that were asked for cannot be had. */
 export async function createWasmBackend(options: WasmOptions = {}, spawn: Spawn = spawnThread): Promise<WasmBackend> {
   const { threads } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
@@ -85,6 +87,7 @@ export async function createWasmBackend(options: WasmOptions = {}, spawn: Spawn 
   return new WasmBackend(options, relaxed, spawn);
 }
 
+/** WebAssembly SIMD on worker threads over one shared memory. */
 export class WasmBackend implements Backend {
   readonly name = name;
   readonly limits: BackendLimits = {

@@ -43,6 +43,8 @@ const plan = (op: string, input: Domain, output: Domain, inverse: boolean): Plan
 
 /** Complex to complex. */
 export const fft = (input: Tensor, options: FftOptions = {}): Tensor => along(plan("fft", "complex", "complex", false), input, options);
+
+/** Complex to complex along one dim, the last by default: the inverse of `fft`. Reference: torch.fft.ifft. */
 export const ifft = (input: Tensor, options: FftOptions = {}): Tensor => along(plan("ifft", "complex", "complex", true), input, options);
 /** Real to the first ⌊n/2⌋ + 1 bins. */
 export const rfft = (input: Tensor, options: FftOptions = {}): Tensor => along(plan("rfft", "real", "complex", false), input, options);
@@ -50,22 +52,35 @@ export const rfft = (input: Tensor, options: FftOptions = {}): Tensor => along(p
 export const irfft = (input: Tensor, options: FftOptions = {}): Tensor => along(plan("irfft", "complex", "real", true), input, options);
 
 const lastTwo = [-2, -1];
+
+/** Complex to complex over two dims, the last two by default. Reference: torch.fft.fft2. */
 export const fft2 = (input: Tensor, options: FftNOptions = {}): Tensor =>
   over(plan("fft2", "complex", "complex", false), input, options, lastTwo);
+
+/** The inverse of `fft2`. Reference: torch.fft.ifft2. */
 export const ifft2 = (input: Tensor, options: FftNOptions = {}): Tensor =>
   over(plan("ifft2", "complex", "complex", true), input, options, lastTwo);
 /** Real to half a spectrum, which is halved along the last of the dims. */
 export const rfft2 = (input: Tensor, options: FftNOptions = {}): Tensor =>
   over(plan("rfft2", "real", "complex", false), input, options, lastTwo);
+
+/** The inverse of `rfft2`: half a spectrum to real. Reference: torch.fft.irfft2. */
 export const irfft2 = (input: Tensor, options: FftNOptions = {}): Tensor =>
   over(plan("irfft2", "complex", "real", true), input, options, lastTwo);
 
+/** Complex to complex over several dims, all by default. Reference: torch.fft.fftn. */
 export const fftn = (input: Tensor, options: FftNOptions = {}): Tensor =>
   over(plan("fftn", "complex", "complex", false), input, options, null);
+
+/** The inverse of `fftn`. Reference: torch.fft.ifftn. */
 export const ifftn = (input: Tensor, options: FftNOptions = {}): Tensor =>
   over(plan("ifftn", "complex", "complex", true), input, options, null);
+
+/** Real to half a spectrum over several dims, all by default; the last of them is halved. Reference: torch.fft.rfftn. */
 export const rfftn = (input: Tensor, options: FftNOptions = {}): Tensor =>
   over(plan("rfftn", "real", "complex", false), input, options, null);
+
+/** The inverse of `rfftn`: half a spectrum to real. Reference: torch.fft.irfftn. */
 export const irfftn = (input: Tensor, options: FftNOptions = {}): Tensor =>
   over(plan("irfftn", "complex", "real", true), input, options, null);
 

@@ -10,6 +10,7 @@ import { mean, sum } from "./reduction.js";
 
 export { type ClassLossOptions, type CrossEntropyOptions, crossEntropy, nllLoss } from "./loss-classes.js";
 
+/** What becomes of the losses of single elements. */
 export type Reduction = "mean" | "sum" | "none";
 
 export interface LossOptions {

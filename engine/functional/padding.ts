@@ -7,6 +7,7 @@ import { showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
 import { narrow } from "./movement.js";
 
+/** What padding is filled with: a value, the picture mirrored, its edge, or its other side. */
 export type PadMode = "constant" | "reflect" | "replicate" | "circular";
 
 /** What stands beside dim `dim`, `n` elements, before or after the middle. */

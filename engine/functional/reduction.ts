@@ -181,16 +181,20 @@ export const argmax = (x: Tensor, options?: ArgOptions): Tensor => argExtreme("a
 /** The first index of the smallest element (NaN counts as smallest), int32; without `dim` in the flattened tensor. Reference: torch.argmin. */
 export const argmin = (x: Tensor, options?: ArgOptions): Tensor => argExtreme("argmin", x, options, false);
 
+/** Extreme values along a dim, and where they are. */
 export interface Extremes {
   readonly values: Tensor;
   /** int32; the first where several are equal. The gradient of `values` goes there. */
   readonly indices: Tensor;
 }
 
+/** A reduction along one dim. */
 export interface AlongDim {
   readonly dim: number;
   readonly keepdim?: boolean;
 }
+
+/** A reduction of all elements to one. */
 export interface Whole {
   readonly dim?: undefined | null;
 }

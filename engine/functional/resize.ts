@@ -13,6 +13,7 @@ import { matmul } from "./linalg.js";
 import { expand, reshape, transpose, unsqueeze } from "./movement.js";
 import { type Sizes, spatialSizes } from "./sizes.js";
 
+/** How `interpolate` finds values between those given; names are PyTorch's. */
 export type InterpolateMode = "nearest" | "nearest-exact" | "linear" | "bilinear" | "trilinear" | "bicubic" | "area";
 
 export interface InterpolateOptions {

@@ -45,6 +45,7 @@ function positions(values: ArrayLike<number>): number[] {
   return found;
 }
 
+/** How values that meet at one place are combined. */
 export type ScatterReduction = "sum" | "prod" | "mean" | "amax" | "amin";
 const records = { sum: sumOp, mean: sumOp, prod: prodOp, amax: amaxOp, amin: aminOp } as const;
 

@@ -167,6 +167,7 @@ function orderOf(op: string, x: Tensor, dim: number, descending: boolean, k: num
   return { order, place };
 }
 
+/** Values in order, and where they were. */
 export interface Sorted {
   readonly values: Tensor;
   /** int32: where the values were along the dim. */

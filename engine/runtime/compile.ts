@@ -27,6 +27,7 @@ export interface CompileOptions {
   readonly device?: Device;
 }
 
+/** A function that `compile` has made: traced once a signature, replayed from then on. */
 export type Compiled<A extends readonly Tree[], R> = ((...args: A) => Promise<R>) & {
   /** Traces made so far, one a signature. */
   readonly traces: () => number;

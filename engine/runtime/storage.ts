@@ -3,6 +3,7 @@ import type { Backend, BufferHandle } from "../../backends/backend.js";
 import { debugLog } from "../debug.js";
 import type { DType } from "../dtype.js";
 
+/** What a device has allocated. */
 export interface MemoryStats {
   /** Buffers and bytes that hold values of tensors, or that a running plan uses. */
   readonly liveBuffers: number;

@@ -3,12 +3,17 @@ import { hostNormal, truncNormal as hostTruncNormal, hostUniform } from "../../e
 import type { Shape } from "../../engine/shape.js";
 import type { Init } from "./parameter.js";
 
+/** Fills with one value. */
 export const constant =
   (value: number): Init =>
   (values) => {
     values.fill(value);
   };
+
+/** Fills with 0. */
 export const zeros: Init = constant(0);
+
+/** Fills with 1. */
 export const ones: Init = constant(1);
 
 /** Even in [−bound, bound). */
@@ -19,6 +24,7 @@ export const uniform =
     for (let i = 0; i < values.length; i++) values[i] = (2 * drawn[i] - 1) * bound;
   };
 
+/** Normal values. */
 export const normal =
   (std: number): Init =>
   (values, _shape, generator) => {

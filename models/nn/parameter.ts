@@ -79,6 +79,7 @@ export class Parameter extends Tensor {
   }
 }
 
+/** A parameter with values of its own: what an initializer draws for its shape. */
 export const parameter = (shape: Shape, init: Init): Parameter => new Parameter(initial(shape, init));
 
 /** A leaf of known shape that holds nothing. */

@@ -2,6 +2,7 @@
 import { OpError } from "../../engine/errors.js";
 import { type StoredDType, type StoredTensor, storedBytes, toTypedArray } from "./stored.js";
 
+/** Floating dtypes of files. */
 export type StoredFloat = "F64" | "F32" | "F16" | "BF16";
 
 export const isStoredFloat = (dtype: StoredDType): dtype is StoredFloat =>

@@ -6,6 +6,7 @@ import { type ByteSource, sourceOf } from "./source.js";
 import type { StoredTensor } from "./stored.js";
 import { isZip, type ZipOptions } from "./zip.js";
 
+/** A file of weights. */
 export interface WeightsFile {
   /** By name, in the file's order. Of files, values are read when they are asked for. */
   readonly tensors: Map<string, StoredTensor>;

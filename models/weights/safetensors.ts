@@ -13,6 +13,7 @@ export { type StoredDType, type StoredTensor, store, toTypedArray } from "./stor
 /** The reference implementation's limit. */
 const maxHeaderBytes = 100_000_000;
 
+/** The contents of a safetensors file. */
 export interface SafetensorsFile {
   /** In the header's order. The bytes are views of the input, or read from it when asked for. */
   readonly tensors: Map<string, StoredTensor>;

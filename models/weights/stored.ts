@@ -21,8 +21,10 @@ export const storedBytes = {
   BOOL: 1,
 } as const;
 
+/** Dtypes of files, with safetensors' names. */
 export type StoredDType = keyof typeof storedBytes;
 
+/** A tensor as a file holds it. */
 export interface StoredTensor {
   readonly dtype: StoredDType;
   readonly shape: Shape;

@@ -29,6 +29,7 @@ const table = (value: (byte: number) => number): Uint8Array => {
 
 const sameForAll = (picture: Picture, value: (byte: number) => number): Picture => through(picture, [table(value)]);
 
+/** Every byte from 255. */
 export const invert = (picture: Picture): Picture => sameForAll(picture, (byte) => 255 - byte);
 
 /** Bytes from `threshold` up are inverted. */

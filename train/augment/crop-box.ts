@@ -2,6 +2,7 @@
 import type { Draws } from "./draws.js";
 import type { Box } from "./resize.js";
 
+/** The least and the greatest value. */
 export type Range = readonly [least: number, most: number];
 
 /**

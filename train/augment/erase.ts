@@ -1,6 +1,7 @@
 /** Random erasing (Zhong et al., 2020): boxes of noise in images that are already normalised. */
 import type { Draws } from "./draws.js";
 
+/** How images are erased. */
 export interface Erasing {
   readonly probability: number;
   /** Noise for each pixel, one noise value a channel of the box, or 0. */
@@ -12,6 +13,7 @@ export interface Erasing {
 const area = [0.02, 1 / 3] as const;
 const logAspect = [Math.log(0.3), Math.log(1 / 0.3)] as const;
 
+/** Size of an image's planes. */
 export interface Planes {
   readonly channels: number;
   readonly height: number;

@@ -2,6 +2,7 @@
 import type { Draws } from "./draws.js";
 import type { Planes } from "./erase.js";
 
+/** How batches are mixed with themselves. */
 export interface Mixing {
   /** Parameter of mixup's beta distribution; 0: no mixup. */
   readonly mixup: number;
@@ -15,6 +16,7 @@ export interface Mixing {
   readonly offEpoch: number;
 }
 
+/** A box in pixels; `bottom` and `right` are beyond it. */
 export interface CutBox {
   readonly top: number;
   readonly bottom: number;

@@ -9,6 +9,7 @@ import type { Draws } from "./draws.js";
 import type { Picture } from "./picture.js";
 import type { Interpolation } from "./resize.js";
 
+/** A policy of RandAugment. */
 export interface RandAugment {
   /** Operations a picture. */
   readonly layers: number;
@@ -37,6 +38,7 @@ export function parseRandAugment(text: string): RandAugment {
   return { layers: settings.n, magnitude: settings.m, std: settings.mstd, probability: settings.p, increasing: settings.inc !== 0 };
 }
 
+/** What operations need besides the picture: random numbers, and what turned pictures are filled with. */
 export interface OperationContext {
   readonly draws: Draws;
   readonly interpolation: Interpolation;
@@ -77,6 +79,7 @@ const both: Readonly<Record<string, Operation>> = {
   TranslateYRel: mapped(({ height }, m, draws) => [1, 0, 0, 0, 1, signed((m / most) * 0.45, draws) * height]),
 };
 
+/** Those of `inc1`: larger magnitudes change a picture more. */
 export const increasingOperations: Readonly<Record<string, Operation>> = {
   ...both,
   Posterize: (picture, m) => posterize(picture, 4 - Math.trunc((m / most) * 4)),
@@ -87,6 +90,7 @@ export const increasingOperations: Readonly<Record<string, Operation>> = {
   Sharpness: factorAround(sharpness),
 };
 
+/** Those without `inc1`. */
 export const plainOperations: Readonly<Record<string, Operation>> = {
   ...both,
   Posterize: (picture, m) => posterize(picture, Math.trunc((m / most) * 4)),

@@ -1,6 +1,7 @@
 /** Resizing with a filter as wide as the pixels of the result, as Pillow does it: nothing aliases. */
 import type { Picture } from "./picture.js";
 
+/** Filters of resizing and turning. */
 export type Interpolation = "bilinear" | "bicubic";
 
 interface Filter {
@@ -67,6 +68,7 @@ function taps(length: number, start: number, end: number, size: number, interpol
   return { from, count, weights };
 }
 
+/** A part of a picture, in pixels. */
 export interface Box {
   readonly left: number;
   readonly top: number;

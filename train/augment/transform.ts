@@ -28,6 +28,7 @@ export type Framing =
   /** Both sides to size. */
   | { readonly kind: "squash" };
 
+/** What training does to pictures, in this order. */
 export interface Augmentation {
   /** Random resized crop; null: the framing of evaluation. */
   readonly box: { readonly scale: Range; readonly ratio: Range } | null;
@@ -42,12 +43,14 @@ export interface Augmentation {
   readonly erasing: Erasing;
 }
 
+/** What pictures go through on their way to the network. */
 export interface Transform extends InputFormat {
   readonly framing: Framing;
   /** null in evaluation. */
   readonly augmentation: Augmentation | null;
 }
 
+/** Pictures as evaluation sees them. */
 export const noAugmentation: Augmentation = {
   box: null,
   shift: 0,

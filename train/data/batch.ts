@@ -31,6 +31,7 @@ export interface BatchOrder {
   readonly indices: Int32Array;
 }
 
+/** A batch on the host. */
 export interface HostBatch {
   /** [N, C, H, W] */
   readonly images: Float32Array;
@@ -43,6 +44,7 @@ export interface HostBatch {
   readonly broken: readonly string[];
 }
 
+/** Reads and augments the samples of a batch. Throws OpError for pictures that cannot be read, unless the recipe says otherwise. */
 export async function makeBatch(dataset: Dataset, recipe: BatchRecipe, order: BatchOrder): Promise<HostBatch> {
   const { transform, mixing, seed } = recipe;
   const planes = { channels: transform.channels, height: transform.size, width: transform.size };

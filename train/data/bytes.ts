@@ -2,6 +2,7 @@
 import type { Picture } from "../augment/picture.js";
 import type { BytesSource, Dataset } from "./dataset.js";
 
+/** A data set of bytes in memory. */
 export function openBytes(source: BytesSource): Dataset {
   const { name, side, channels, layout, data, labels, classNames, mean, std } = source;
   const size = side * side * channels;

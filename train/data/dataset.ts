@@ -1,6 +1,7 @@
 /** Labelled pictures. */
 import type { Picture } from "../augment/picture.js";
 
+/** Labelled pictures. */
 export interface Dataset {
   readonly name: string;
   readonly length: number;
@@ -70,6 +71,7 @@ export interface PartSource {
   readonly length: number;
 }
 
+/** The half that is learned from, or the one that is tested with. */
 export type Split = "train" | "test";
 
 /** The first `length` samples of a data set. */

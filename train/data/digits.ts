@@ -6,9 +6,14 @@ import type { IdxFile } from "./idx.js";
 
 /** Mean and deviation of the training pixels, on a scale of 0 to 1. */
 export const mnistStatistics = { mean: [0.1307], std: [0.3081] };
+
+/** Mean and deviation of Fashion-MNIST's training pixels, on a scale of 0 to 1. */
 export const fashionStatistics = { mean: [0.286], std: [0.353] };
 
+/** Class names of MNIST. */
 export const digitNames = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+
+/** Class names of Fashion-MNIST. */
 export const fashionNames = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
 
 export interface DigitsOptions {

@@ -13,12 +13,14 @@ interface PublicFile {
   readonly md5: string;
 }
 
+/** A public data set: where its files are, and their checksums. */
 export interface PublicSet {
   readonly title: string;
   readonly base: string;
   readonly files: readonly PublicFile[];
 }
 
+/** Data sets that `fetchSet` can fetch, by name. */
 export const publicSets: Readonly<Record<string, PublicSet>> = {
   mnist: {
     title: "MNIST",

@@ -8,10 +8,12 @@ import { decodePicture } from "./decode.js";
 /** Mean and deviation of ImageNet's pixels, with which the published networks were trained. */
 export const imagenetStatistics = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
+/** Endings of pictures' names, in lower case. */
 export const pictureExtensions: readonly string[] = [".jpg", ".jpeg", ".png", ".webp"];
 
 const splitFolders: Readonly<Record<Split, readonly string[]>> = { train: ["train"], test: ["val", "validation", "test"] };
 
+/** Whether a file's name is that of a picture. */
 export function isPictureFile(name: string): boolean {
   return pictureExtensions.includes(extname(name).toLowerCase()) && !name.startsWith(".");
 }
@@ -49,6 +51,7 @@ export function imageFolder(root: string, split: Split, classNames?: readonly st
   return openFiles({ kind: "files", name: folder, folder, files, labels: Int32Array.from(labels), classNames: names });
 }
 
+/** A data set of files that are decoded when they are wanted. */
 export function openFiles(source: FilesSource): Dataset {
   const { name, folder, files, labels, classNames } = source;
   const path = (index: number): string => join(folder, files[index]);

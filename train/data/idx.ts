@@ -4,6 +4,7 @@
  */
 import { OpError } from "../../engine/errors.js";
 
+/** An array of bytes, as IDX files hold it. */
 export interface IdxFile {
   readonly shape: readonly number[];
   /** Unsigned bytes, row-major. */

@@ -6,6 +6,7 @@ import { inflateSync } from "node:zlib";
 import pngjs from "pngjs";
 import { OpError } from "../../engine/errors.js";
 
+/** A class for each pixel. */
 export interface LabelMap {
   readonly height: number;
   readonly width: number;

@@ -31,6 +31,7 @@ export interface LoaderOptions {
   readonly device?: Device;
 }
 
+/** A batch on a device. */
 export interface Batch {
   /** [N, C, H, W] float32 */
   readonly images: Tensor;
@@ -57,6 +58,7 @@ export function plainTransform(dataset: Dataset, size = dataset.side ?? 224, cha
   };
 }
 
+/** Goes through a data set in batches, in an order that seed and epoch decide. Close it when it has workers. */
 export class DataLoader {
   readonly dataset: Dataset;
   /** Batches an epoch. */

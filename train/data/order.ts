@@ -8,6 +8,7 @@ export interface OrderOptions {
   readonly repeats: number;
 }
 
+/** The numbers of an epoch's samples, in order: as many as the data set has. */
 export function epochOrder(length: number, epoch: number, { shuffle, seed, repeats }: OrderOptions): Int32Array {
   let order: Int32Array = Int32Array.from({ length }, (_, i) => i);
   if (shuffle) {

@@ -6,13 +6,13 @@ export interface Scene {
   readonly image: Picture;
   /** Its number in the annotation file. */
   readonly imageId: number;
-  /** [n, 4]: left, top, right, bottom; right and bottom are where the box ends (exclusive). */
+  /** [n, 4], left, top, right, bottom; right and bottom are where the box ends (exclusive). */
   readonly boxes: Float32Array;
   /** [n], from 0: places in the data set's `categories`. */
   readonly labels: Int32Array;
   /** [n] bitmaps of height × width, row by row: 1 on the instance, 0 elsewhere. */
   readonly masks: readonly Uint8Array[];
-  /** [n]: 1 where a region stands for a crowd of instances. */
+  /** [n], 1 where a region stands for a crowd of instances. */
   readonly iscrowd: Uint8Array;
   /** [n], as the annotation file says: pixels of the instance. */
   readonly areas: Float32Array;
@@ -40,7 +40,7 @@ export interface SceneDataset {
 /** What a detector finds in a picture, in its pixels, best first. */
 export interface Detections {
   readonly imageId: number;
-  /** [n, 4]: left, top, right, bottom. */
+  /** [n, 4], left, top, right, bottom. */
   readonly boxes: Float32Array;
   /** [n] */
   readonly scores: Float32Array;

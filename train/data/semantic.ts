@@ -31,6 +31,7 @@ export interface SemanticMasks {
   read(picture: string, width: number, height: number): Uint8Array;
 }
 
+/** Masks of classes in a folder: `<picture>.png` for each picture. */
 export function semanticMasks(folder: string, classes: readonly string[], reduceZeroLabel = false): SemanticMasks {
   const pathOf = (picture: string): string => join(folder, `${basename(picture, extname(picture))}.png`);
   return {

@@ -4,6 +4,7 @@ import { type Dataset, firstOf, type Source } from "./dataset.js";
 import { openFiles } from "./folder.js";
 import { synthetic } from "./synthetic.js";
 
+/** Opens the data set that a source describes. */
 export function openSource(source: Source): Dataset {
   switch (source.kind) {
     case "bytes":

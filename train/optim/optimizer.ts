@@ -38,6 +38,7 @@ export interface OptimizerState {
 /** Gives a parameter or a state tensor its new value. */
 export type Commit = (target: Tensor, value: Tensor) => void;
 
+/** Base of the optimizers: groups of parameters, their state, and steps that can be traced. */
 export abstract class Optimizer {
   readonly paramGroups: readonly ParamGroup[];
   /** Steps taken. */

@@ -1,6 +1,7 @@
 /** Which classes are taken for which. */
 import type { Prediction } from "../evaluate.js";
 
+/** Counts of labels against predictions. */
 export class Confusion {
   readonly classes: number;
   /** [label × classes + predicted] */

@@ -45,6 +45,7 @@ export class Gallery {
   }
 }
 
+/** A picture of the gallery. */
 export interface ShownPicture {
   readonly prediction: Prediction;
   readonly title: string;

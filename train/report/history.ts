@@ -27,12 +27,14 @@ export interface Trace {
   readonly gradNorm: readonly number[];
 }
 
+/** All that a run has measured. */
 export interface History {
   readonly epochs: readonly EpochRecord[];
   readonly trace: Trace;
   readonly best: { readonly epoch: number; readonly metric: number } | null;
 }
 
+/** The trace of a run of so many steps, before the first. */
 export const emptyTrace = (totalSteps: number): Trace => ({
   stride: Math.max(1, Math.ceil(totalSteps / 1000)),
   steps: [],

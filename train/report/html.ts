@@ -4,6 +4,7 @@ import type { ShownPicture } from "./gallery.js";
 import { type History, metricOf } from "./history.js";
 import { escapeHtml, lineChart } from "./svg.js";
 
+/** What a report shows. */
 export interface ReportContent {
   readonly title: string;
   /** Facts in a line each: network, data, device, versions, speed. */
@@ -139,6 +140,7 @@ function gallery(title: string, shown: readonly ShownPicture[], names: readonly 
   return `<h2>${title}</h2><div class="gallery">${figures.join("")}</div>`;
 }
 
+/** The report as one HTML file without references to others. */
 export function reportHtml(content: ReportContent): string {
   const { title, facts, args, history, classNames, confusion, right, wrong } = content;
   const last = history.epochs.at(-1);

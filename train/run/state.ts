@@ -10,6 +10,7 @@ import type { EpochMeasures } from "../loop.js";
 import type { Optimizer, OptimizerState } from "../optim/optimizer.js";
 import type { History } from "../report/history.js";
 
+/** What of a run is saved besides its position. */
 export interface RunParts {
   readonly model: Module;
   readonly optimizer: Optimizer;
