@@ -2,10 +2,11 @@
 import { createHash, type Hash } from "node:crypto";
 import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import { OpError } from "../../engine/errors.js";
 import type { DownloadOptions, DownloadProgress } from "../pretrained.js";
 import { fileSource } from "./files.js";
+import { claim, release, takeOver } from "./parts.js";
 
 /** `$CRABRO_CACHE`, or `crabro` under `$XDG_CACHE_HOME`, which is `~/.cache` where it is not set. */
 export function defaultCacheDir(): string {
@@ -37,9 +38,10 @@ class DownloadError extends Error {
 
 /**
  * The path of a URL's file: of the cache's copy where there is a good one, else of one downloaded to it. An interrupted download goes on
- * where it stopped if the server can, or else begins again, four times in all.
+ * where it stopped if the server can, or else begins again, four times in all. What arrived before the line broke for good, or the process
+ * was killed, is kept for the next call if `sha256` can tell that the whole is right, and removed otherwise.
  *
- * Throws OpError where the file is not to be had or has another checksum, and says how to do without a network; nothing is kept then.
+ * Throws OpError where the file is not to be had or has another checksum, and says how to do without a network.
  */
 export async function download(url: string, options: DownloadOptions = {}): Promise<string> {
   const { sha256, cacheDir, onProgress = reportProgress() } = options;
@@ -50,10 +52,15 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
     if (sha256 === undefined || fileSha256(target) === sha256.toLowerCase()) return target;
     rmSync(target); // another file than is wanted: old, or damaged
   }
-  const partial = `${target}.${process.pid}.part`;
+  const partial = claim(target);
+  let keep = sha256 !== undefined;
   try {
-    mkdirSync(join(target, ".."), { recursive: true });
-    const sum = await transfer(url, partial, onProgress);
+    mkdirSync(dirname(target), { recursive: true });
+    const received = takeOver(target, partial, sha256 !== undefined);
+    let sum = await transfer(url, partial, received, onProgress);
+    // What was left over may have been of another version.
+    if (received > 0 && sum !== sha256?.toLowerCase()) sum = await transfer(url, partial, 0, onProgress);
+    keep = false;
     if (sha256 !== undefined && sum !== sha256.toLowerCase()) {
       throw new OpError(
         "download",
@@ -62,9 +69,10 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
     }
     renameSync(partial, target);
   } catch (error) {
-    rmSync(partial, { force: true });
     if (error instanceof OpError) throw error;
     throw new OpError("download", `cannot download ${url}: ${(error as Error).message}; ${instructions(url, target)}`, { cause: error });
+  } finally {
+    release(partial, keep);
   }
   return target;
 }
@@ -72,26 +80,32 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
 const instructions = (url: string, target: string): string =>
   `fetch it where there is a network (curl -L -o weights '${url}') and put it at ${target}, or pass its path as \`pretrained\``;
 
-export function fileSha256(path: string): string {
+export const fileSha256 = (path: string): string => fileHash(path).digest("hex");
+
+/** The state of the checksum after a file's bytes. */
+function fileHash(path: string): Hash {
   const source = fileSource(path);
   const hash = createHash("sha256");
   const piece = 4 << 20;
   for (let at = 0; at < source.length; at += piece) hash.update(source.view(at, Math.min(piece, source.length - at)));
-  return hash.digest("hex");
+  return hash;
 }
 
 /** What has arrived so far. */
 interface Arrived {
   bytes: number;
   hash: Hash;
-  /** The server's name of this version of the file, under which it goes on. */
+  /** The server's name of this version of the file, under which it goes on; null where it is not known. */
   version: string | null;
+  /** Whether to go on without knowing the version, too. */
+  readonly anyVersion: boolean;
 }
 
-/** Downloads to `path`; returns the checksum. */
-async function transfer(url: string, path: string, onProgress: (progress: DownloadProgress) => void): Promise<string> {
-  const arrived: Arrived = { bytes: 0, hash: createHash("sha256"), version: null };
-  const file = openSync(path, "w");
+/** Downloads to `path`, of which the first bytes are there; returns the checksum. */
+async function transfer(url: string, path: string, received: number, onProgress: (progress: DownloadProgress) => void): Promise<string> {
+  const hash = received > 0 ? fileHash(path) : createHash("sha256");
+  const arrived: Arrived = { bytes: received, hash, version: null, anyVersion: received > 0 };
+  const file = openSync(path, received > 0 ? "r+" : "w");
   try {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -116,9 +130,9 @@ async function receive(url: string, file: number, arrived: Arrived, onProgress: 
   const silence = setTimeout(() => abort.abort(new DownloadError("the server fell silent", true)), silenceMs);
   try {
     const headers: Record<string, string> = { "accept-encoding": "identity" };
-    if (arrived.bytes > 0 && arrived.version !== null) {
+    if (arrived.bytes > 0 && (arrived.version !== null || arrived.anyVersion)) {
       headers.range = `bytes=${arrived.bytes}-`;
-      headers["if-range"] = arrived.version;
+      if (arrived.version !== null) headers["if-range"] = arrived.version;
     }
     const response = await fetch(url, { headers, signal: abort.signal });
     const { status } = response;

@@ -1,10 +1,11 @@
 /** Trained weights by path, URL and bytes: what is loaded, how it is made to fit, and what happens when the network does not play along. */
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { hostname, tmpdir } from "node:os";
+import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { interpolate, manualSeed } from "../../index.js";
@@ -175,6 +176,80 @@ describe("download", () => {
     answer = (_, response, count) => (count === 1 ? cut(response) : response.end(bytes));
     expect(readFileSync(await download(url(), { ...quiet, sha256 })).equals(bytes)).toBe(true);
     expect(requests.length).toBe(2);
+  });
+
+  /** A process that downloads until it is killed, with half of the file on its disk. */
+  async function killedHalfway(): Promise<void> {
+    answer = (_, response) => {
+      response.writeHead(200, { "content-length": bytes.length, etag: '"one"' });
+      response.write(bytes.subarray(0, half()));
+    };
+    const script = `import { download } from ${JSON.stringify(new URL("../../models/node/download.ts", import.meta.url).href)};
+      await download(${JSON.stringify(url())}, { cacheDir: ${JSON.stringify(cacheDir)}, onProgress: ({ received }) => {
+        if (received === ${half()}) process.stdout.write("half");
+      } });`;
+    const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await new Promise((done) => child.stdout.once("data", done));
+    const ended = new Promise((done) => child.once("exit", done));
+    child.kill("SIGKILL");
+    await ended;
+    requests = [];
+  }
+  /** Sends the rest where it is asked for. */
+  const rest = (request: IncomingMessage, response: ServerResponse): void => {
+    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
+    if (from > 0) response.writeHead(206, { "content-range": `bytes ${from}-${bytes.length - 1}/${bytes.length}` });
+    response.end(bytes.subarray(from));
+  };
+
+  it("goes on with what a killed process has left, where a checksum can tell that it is right", { timeout: 30_000 }, async () => {
+    await killedHalfway();
+    expect(kept()).toEqual([expect.stringMatching(/-micro\.pth\..*\.part$/)]);
+    answer = rest;
+    const path = await download(url(), { ...quiet, sha256 });
+    expect(readFileSync(path).equals(bytes)).toBe(true);
+    expect(requests.map(({ headers }) => headers.range)).toEqual([`bytes=${half()}-`]);
+    expect(kept()).toEqual([basename(path)]);
+  });
+
+  it("goes on at the next call after the line broke for good", { timeout: 30_000 }, async () => {
+    answer = (request, response, count) => (count === 1 ? cut(response) : request.socket.destroy());
+    await expect(download(url(), { ...quiet, sha256 })).rejects.toThrow("cannot download");
+    requests = [];
+    answer = rest;
+    const path = await download(url(), { ...quiet, sha256 });
+    expect(readFileSync(path).equals(bytes)).toBe(true);
+    expect(requests[0].headers.range).toBe(`bytes=${half()}-`);
+    expect(kept()).toEqual([basename(path)]);
+  });
+
+  it("begins anew where it cannot tell, or where what was left is of another file, and leaves living downloads alone", async () => {
+    const left = (owner: string, content: Uint8Array): string => {
+      const file = `${cachePath(url(), cacheDir)}.${hostname().replace(/[^\w-]/g, "_")}.${owner}-0.part`;
+      mkdirSync(cacheDir, { recursive: true });
+      writeFileSync(file, content);
+      return basename(file);
+    };
+    answer = rest;
+    left("999999999", bytes.subarray(0, half()));
+    const path = await download(url(), quiet);
+    expect([readFileSync(path).equals(bytes), requests[0].headers.range, kept()]).toEqual([true, undefined, [basename(path)]]);
+
+    rmSync(path);
+    requests = [];
+    left("999999999", new Uint8Array(half()).fill(7));
+    expect(readFileSync(await download(url(), { ...quiet, sha256 })).equals(bytes)).toBe(true);
+    expect(requests.map(({ headers }) => headers.range)).toEqual([`bytes=${half()}-`, undefined]);
+
+    rmSync(path);
+    requests = [];
+    const living = left(String(process.ppid), bytes.subarray(0, 9));
+    const both = await Promise.all([download(url(), { ...quiet, sha256 }), download(url(), { ...quiet, sha256 })]);
+    expect(both).toEqual([path, path]);
+    expect(readFileSync(path).equals(bytes)).toBe(true);
+    expect(kept().sort()).toEqual([basename(path), living].sort());
   });
 
   it("gives up after four attempts, and keeps nothing", async () => {
