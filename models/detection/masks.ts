@@ -19,20 +19,19 @@ function binTaps(from: number, to: number, bins: number, length: number): Taps[]
   const bin = (to - from) / bins;
   const samples = Math.ceil(bin);
   return Array.from({ length: bins }, (_, i) => {
-    const weights = new Map<number, number>();
+    let first = 0;
+    const weights: number[] = [];
+    // Positions rise, so that an element is reached from the one before it.
     for (let s = 0; s < samples; s++) {
       const position = from - 0.5 + i * bin + ((s + 0.5) * bin) / samples;
       if (position < -1 || position > length) continue;
       const inside = Math.min(Math.max(position, 0), length - 1);
       const low = Math.floor(inside);
-      for (const element of [low, low + 1]) {
-        const weight = 1 - Math.abs(inside - element);
-        if (weight > 0) weights.set(element, (weights.get(element) ?? 0) + weight / samples);
-      }
+      if (weights.length === 0) first = low;
+      for (const element of inside === low ? [low] : [low, low + 1])
+        weights[element - first] = (weights[element - first] ?? 0) + (1 - Math.abs(inside - element)) / samples;
     }
-    const first = Math.min(...weights.keys());
-    if (weights.size === 0) return { first: 0, weights: [] };
-    return { first, weights: Array.from({ length: Math.max(...weights.keys()) - first + 1 }, (_, j) => weights.get(first + j) ?? 0) };
+    return { first, weights };
   });
 }
 
@@ -47,18 +46,20 @@ export function cropMask(
 ): void {
   const down = binTaps(box[1], box[3], size, height);
   const across = binTaps(box[0], box[2], size, width);
-  down.forEach((rows, i) => {
-    across.forEach((columns, j) => {
+  for (let i = 0; i < size; i++) {
+    const rows = down[i];
+    for (let j = 0; j < size; j++) {
+      const columns = across[j];
       let sum = 0;
-      rows.weights.forEach((rowWeight, y) => {
+      for (let y = 0; y < rows.weights.length; y++) {
         const line = (rows.first + y) * width + columns.first;
         let along = 0;
         for (let x = 0; x < columns.weights.length; x++) along += columns.weights[x] * mask[line + x];
-        sum += rowWeight * along;
-      });
+        sum += rows.weights[y] * along;
+      }
       into[at + i * size + j] = sum >= 0.5 ? 1 : 0;
-    });
-  });
+    }
+  }
 }
 
 /** Where the centres of pixels lie between `from` and `to`, in elements of a line of `size`: pixels that are touched, and their positions. */

@@ -4,7 +4,6 @@
  * Original: mmdet's `RandomSampler`. Here a box is drawn by a hash of the step's key and its number, so that the choice follows from seed,
  * step and numbering alone, on every device.
  */
-import { threefry2x32 } from "../../engine/kernel/scalar.js";
 import { ground } from "./assign.js";
 
 /** Two words that a step's choices are drawn from. */
@@ -30,9 +29,28 @@ export function sample(assigned: Int32Array, { count, posFraction }: SampleOptio
 
 /** Up to `most` of the candidates, by the least hashes. */
 function draw(assigned: Int32Array, isCandidate: (object: number) => boolean, most: number, [a, b]: Key): Int32Array {
-  const candidates: number[] = [];
-  for (let i = 0; i < assigned.length; i++) if (isCandidate(assigned[i])) candidates.push(i);
+  let count = 0;
+  for (let i = 0; i < assigned.length; i++) if (isCandidate(assigned[i])) count++;
   // One number to sort by: the hash above, the box below. Both together are exact up to 2^53.
-  const keys = Float64Array.from(candidates, (i) => (threefry2x32(a, b, i, 0)[0] >>> 0) * 2 ** 21 + i).sort();
-  return Int32Array.from(keys.subarray(0, most), (value) => value % 2 ** 21);
+  const hashed = (below: number): Float64Array => {
+    const keys = new Float64Array(count);
+    let kept = 0;
+    for (let i = 0; i < assigned.length; i++) {
+      if (!isCandidate(assigned[i])) continue;
+      const hash = mixed(mixed(i ^ a) ^ b) >>> 0;
+      if (hash < below) keys[kept++] = hash * 2 ** 21 + i;
+    }
+    return keys.subarray(0, kept);
+  };
+  // Few of many: those below a hash that half as many again as are wanted should be below.
+  const few = hashed(2 ** 32 * ((1.5 * most + 16) / Math.max(count, 1)));
+  const keys = (few.length >= most ? few : hashed(2 ** 32)).sort();
+  return Int32Array.from(keys.subarray(0, most), (key) => key % 2 ** 21);
+}
+
+/** MurmurHash3's last step: each bit of the result depends on every bit of the word. */
+function mixed(word: number): number {
+  word = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
+  word = Math.imul(word ^ (word >>> 13), 0xc2b2ae35);
+  return word ^ (word >>> 16);
 }
