@@ -7,25 +7,17 @@ import type { Tensor } from "../engine/tensor.js";
 import type { Classifier } from "../models/registry.js";
 import type { DataLoader } from "./data/loader.js";
 import { topkCorrect } from "./metrics.js";
+import type { EvalProgress } from "./task.js";
 import { turn } from "./turn.js";
 
-/** What an evaluation has measured. */
-export interface EvalResult {
+/** What an evaluation of a classifier has measured. */
+export type EvalResult = {
   /** Percent. */
   readonly top1: number;
   readonly top5: number;
   /** Mean cross entropy. */
   readonly loss: number;
-}
-
-/** How far an evaluation is, and what it has measured so far. */
-export interface EvalProgress extends EvalResult {
-  readonly batch: number;
-  readonly batches: number;
-  /** Since the evaluation began. */
-  readonly seconds: number;
-  readonly samples: number;
-}
+};
 
 /** What a network said of one picture. */
 export interface Prediction {
@@ -89,7 +81,7 @@ export function evaluation(model: Classifier): Evaluation {
             onPrediction({ index, label: loader.dataset.label(index), predicted: predicted[i], probability: probability[i] });
           });
         }
-        onBatch?.({ ...result(), batch, batches: loader.length, samples, seconds: (performance.now() - start) / 1000 });
+        onBatch?.({ measures: result(), batch, batches: loader.length, samples, seconds: (performance.now() - start) / 1000 });
       }
       return result();
     } finally {

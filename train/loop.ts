@@ -1,37 +1,43 @@
 /** One pass of training over a loader. */
 import { OpError } from "../engine/errors.js";
 import { defaultGenerator } from "../engine/random.js";
-import type { Batch, DataLoader } from "./data/loader.js";
 import { Average } from "./metrics.js";
 import type { Optimizer } from "./optim/optimizer.js";
 import type { Schedule } from "./schedule.js";
-import type { StepOutcome, TrainingStep } from "./step.js";
+import type { BatchSource, StepOutcome, TrainingStep } from "./task.js";
 import { turn } from "./turn.js";
 
 /** What an epoch has measured so far; goes on in a resumed run. */
 export class EpochMeasures {
   readonly loss = new Average();
   readonly gradNorm = new Average();
-  /** Images whose target was the largest logit, per cent. */
-  readonly top1 = new Average();
+  readonly #others = new Map<string, Average>();
   /** Steps that were left out. */
   skipped = 0;
 
-  add({ loss, gradNorm, correct, samples }: StepOutcome): void {
+  add({ loss, gradNorm, samples, measures }: StepOutcome): void {
     this.loss.add(loss, samples);
     this.gradNorm.add(gradNorm);
-    this.top1.add((100 * correct) / samples, samples);
+    for (const [key, value] of Object.entries(measures)) this.of(key).add(value, samples);
+  }
+
+  /** What steps have measured under this name. */
+  of(key: string): Average {
+    const average = this.#others.get(key) ?? new Average();
+    this.#others.set(key, average);
+    return average;
   }
 
   state() {
-    return { loss: this.loss.state(), gradNorm: this.gradNorm.state(), top1: this.top1.state(), skipped: this.skipped };
+    const others = Object.fromEntries([...this.#others].map(([key, average]) => [key, average.state()]));
+    return { loss: this.loss.state(), gradNorm: this.gradNorm.state(), others, skipped: this.skipped };
   }
 
-  static of(state: ReturnType<EpochMeasures["state"]>): EpochMeasures {
+  static from(state: ReturnType<EpochMeasures["state"]>): EpochMeasures {
     const measures = new EpochMeasures();
     measures.loss.restore(state.loss);
     measures.gradNorm.restore(state.gradNorm);
-    measures.top1.restore(state.top1);
+    for (const [key, value] of Object.entries(state.others)) measures.of(key).restore(value);
     measures.skipped = state.skipped;
     return measures;
   }
@@ -52,16 +58,16 @@ export interface EpochProgress {
 }
 
 /** A step whose loss or gradients are no finite numbers. */
-export interface BadStep {
+export interface BadStep<B = unknown> {
   readonly epoch: number;
   readonly batch: number;
   readonly outcome: StepOutcome;
-  readonly batches: readonly Batch[];
+  readonly batches: readonly B[];
   /** The default generator's counter before the step. */
   readonly counter: number;
 }
 
-export interface TrainEpochOptions {
+export interface TrainEpochOptions<B = unknown> {
   readonly epoch: number;
   readonly schedule: Schedule;
   readonly optimizer: Optimizer;
@@ -74,7 +80,7 @@ export interface TrainEpochOptions {
   /** Called after every step; when it gives a promise, the next one waits for it. */
   readonly onStep?: (progress: EpochProgress) => unknown;
   /** Called for a step that is no finite number; unless it throws, training goes on. Default: throws. */
-  readonly onBad?: (step: BadStep) => unknown;
+  readonly onBad?: (step: BadStep<B>) => unknown;
   /** The epoch ends early, after a whole step, when it is aborted. */
   readonly signal?: AbortSignal;
 }
@@ -87,10 +93,10 @@ export interface EpochOutcome {
 }
 
 /** Updates that an epoch makes. */
-export const updatesOf = (loader: DataLoader, accumulate = 1): number => Math.ceil(loader.length / accumulate);
+export const updatesOf = (loader: { readonly length: number }, accumulate = 1): number => Math.ceil(loader.length / accumulate);
 
 /** One pass over the loader. Throws when loss or gradients are no longer numbers. */
-export async function trainEpoch(step: TrainingStep, loader: DataLoader, options: TrainEpochOptions): Promise<EpochOutcome> {
+export async function trainEpoch<B>(step: TrainingStep<B>, loader: BatchSource<B>, options: TrainEpochOptions<B>): Promise<EpochOutcome> {
   const { epoch, schedule, optimizer, accumulate = 1, from = 0, measures = new EpochMeasures(), onStep, onBad = refuse, signal } = options;
   let batch = from;
   const source = loader.epoch(epoch, from);
@@ -138,8 +144,8 @@ export async function trainEpoch(step: TrainingStep, loader: DataLoader, options
   }
 }
 
-async function nextOf(source: AsyncGenerator<Batch, void, undefined>, count: number): Promise<Batch[]> {
-  const batches: Batch[] = [];
+async function nextOf<B>(source: AsyncGenerator<B, void, undefined>, count: number): Promise<B[]> {
+  const batches: B[] = [];
   while (batches.length < count) {
     const next = await source.next();
     if (next.done) break;

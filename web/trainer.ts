@@ -52,7 +52,7 @@ export async function train(
             kind: "step",
             step: epoch * updates + batch,
             loss: measures.loss.last,
-            accuracy: measures.top1.last,
+            accuracy: measures.of("top1").last,
             lr: rate,
             imagesPerSecond: samples / seconds,
           }),

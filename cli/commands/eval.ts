@@ -17,7 +17,7 @@ import {
 import { dataFields, datasetNames } from "../options/train-options.js";
 import { evaluationTransform, openDataset, workersFor } from "../training/datasets.js";
 import { checkClasses, openCheckpoint } from "./checkpoint.js";
-import { Reporter, resultLine } from "./report.js";
+import { Reporter } from "./report.js";
 
 const { trainLimit: _, ...shared } = dataFields;
 const evalFields = {
@@ -53,7 +53,8 @@ export function evalCommand(): Command {
         typed.dataset ??= "folder";
       }
       const options = checkedValues({ ...fallbacks(evalFields), ...typed }, evalFields);
-      await evaluate({ ...options, checkpoint }, new Reporter(process.stdout, options.logInterval));
+      const report = new Reporter(process.stdout, options.logInterval);
+      await evaluate({ ...options, checkpoint }, report);
     });
 }
 
@@ -81,7 +82,7 @@ async function evaluate(options: EvalOptions, report: Reporter): Promise<EvalRes
     report.line(`${name}: ${model.numParameters} parameters, on ${device.describe()}`);
     const result = await evaluation(model)(loader, { onBatch: (progress) => report.evaluate(progress) });
     for (const why of loader.broken) report.line(`left out: ${why}`);
-    report.line(resultLine(result));
+    report.result(result);
     return result;
   } finally {
     await loader.close();

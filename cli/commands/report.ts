@@ -1,6 +1,6 @@
 /** What a run shows: a progress bar on a terminal, log lines as timm prints them elsewhere. */
-import type { EvalProgress, EvalResult } from "../../train/evaluate.js";
 import type { EpochProgress } from "../../train/loop.js";
+import type { EvalProgress, Measures, Words } from "../../train/task.js";
 
 /** What the reporter writes to; `process.stdout` is one. */
 export interface Output {
@@ -36,15 +36,20 @@ export function trainLine(progress: EpochProgress, means: Means): string {
   return `Train: ${epoch} ${at}  ${loss}  ${time}  LR: ${rate(lr)}  Data: ${waited.toFixed(3)} (${means.waited.toFixed(3)})`;
 }
 
-export function evalLine({ batch, batches, loss, top1, top5, seconds }: EvalProgress): string {
-  const at = `[${String(batch - 1).padStart(4)}/${batches - 1}]`;
-  const accuracy = `Acc@1: ${top1.toFixed(3).padStart(7)}  Acc@5: ${top5.toFixed(3).padStart(7)}`;
-  return `Test: ${at}  Time: ${(seconds / batch).toFixed(3)}  Loss: ${loss.toFixed(3).padStart(6)}  ${accuracy}`;
-}
+/** How classification speaks of its measures. */
+export const accuracyWords: Words = {
+  training: (mean) => `acc ${mean("top1").toFixed(1)}%`,
+  testing: ({ loss, top1, top5 }) => ({
+    line: `Loss: ${loss.toFixed(3).padStart(6)}  Acc@1: ${top1.toFixed(3).padStart(7)}  Acc@5: ${top5.toFixed(3).padStart(7)}`,
+    bar: `loss ${loss.toFixed(3)}  acc ${top1.toFixed(1)}%`,
+  }),
+  result: ({ top1, top5, loss }) => `* Acc@1 ${top1.toFixed(3)} Acc@5 ${top5.toFixed(3)} loss ${loss.toFixed(3)}`,
+};
 
-/** The line that every evaluation ends with. */
-export const resultLine = ({ top1, top5, loss }: EvalResult): string =>
-  `* Acc@1 ${top1.toFixed(3)} Acc@5 ${top5.toFixed(3)} loss ${loss.toFixed(3)}`;
+export function evalLine({ batch, batches, measures, seconds }: EvalProgress, words: Words): string {
+  const at = `[${String(batch - 1).padStart(4)}/${batches - 1}]`;
+  return `Test: ${at}  Time: ${(seconds / batch).toFixed(3)}  ${words.testing(measures).line}`.trimEnd();
+}
 
 /** `1:05`, `2:03:04`. */
 export function duration(seconds: number): string {
@@ -61,20 +66,28 @@ export const bar = (done: number, width = 16): string => {
 };
 
 /** What a terminal shows of training, in place of timm's line. `left`: seconds to the end of the run. */
-export function trainBar({ epoch, batch, batches, measures, lr }: EpochProgress, means: Means, epochs: number, left: number): string {
-  const numbers = `loss ${measures.loss.last.toFixed(3)} (${measures.loss.mean.toFixed(3)})  acc ${measures.top1.mean.toFixed(1)}%`;
+export function trainBar(
+  { epoch, batch, batches, measures, lr }: EpochProgress,
+  means: Means,
+  epochs: number,
+  left: number,
+  words: Words,
+): string {
+  const said = words.training((key) => measures.of(key).mean);
+  const numbers = `loss ${measures.loss.last.toFixed(3)} (${measures.loss.mean.toFixed(3)})  ${said}`;
   return `${bar(batch / batches)} ${epoch + 1}/${epochs}  ${batch}/${batches}  ${numbers}  ${Math.round(means.speed)} img/s  lr ${Number(lr.toPrecision(3))}  ${duration(left)} left`;
 }
 
-export function evalBar({ batch, batches, loss, top1, samples, seconds }: EvalProgress): string {
+export function evalBar({ batch, batches, measures, samples, seconds }: EvalProgress, words: Words): string {
   const left = (seconds / batch) * (batches - batch);
-  return `${bar(batch / batches)} test  ${batch}/${batches}  loss ${loss.toFixed(3)}  acc ${top1.toFixed(1)}%  ${Math.round(samples / seconds)} img/s  ${duration(left)} left`;
+  return `${bar(batch / batches)} test  ${batch}/${batches}  ${words.testing(measures).bar}  ${Math.round(samples / seconds)} img/s  ${duration(left)} left`;
 }
 
 /** Prints lines, and between them one bar that is written over. */
 export class Reporter {
   readonly #out: Output;
   readonly #interval: number;
+  #words: Words;
   #bar = false;
   #seconds = 0;
   #waited = 0;
@@ -82,9 +95,20 @@ export class Reporter {
   #steps = 0;
 
   /** `interval`: batches between two log lines. */
-  constructor(out: Output, interval: number) {
+  constructor(out: Output, interval: number, words: Words = accuracyWords) {
     this.#out = out;
     this.#interval = interval;
+    this.#words = words;
+  }
+
+  /** From now on it speaks of another task's measures. */
+  speak(words: Words): void {
+    this.#words = words;
+  }
+
+  /** What an evaluation has come to. */
+  result(measures: Measures): void {
+    this.line(this.#words.result(measures));
   }
 
   line(text: string): void {
@@ -112,7 +136,7 @@ export class Reporter {
       batch,
       batches,
       () => trainLine(progress, means),
-      () => trainBar(progress, means, epochs, left),
+      () => trainBar(progress, means, epochs, left, this.#words),
     );
   }
 
@@ -120,8 +144,8 @@ export class Reporter {
     this.#show(
       progress.batch,
       progress.batches,
-      () => evalLine(progress),
-      () => evalBar(progress),
+      () => evalLine(progress, this.#words),
+      () => evalBar(progress, this.#words),
     );
   }
 

@@ -1,14 +1,14 @@
 /** The parts of a training, from the command's options. */
 import { OpError } from "../../engine/errors.js";
+import type { Module } from "../../models/nn/module.js";
 import { type Classifier, createModel, modelInfo } from "../../models/registry.js";
 import { showLoadReport } from "../../models/state.js";
 import { readModel } from "../../train/checkpoint.js";
 import { DataLoader } from "../../train/data/loader.js";
 import { ModelEma } from "../../train/ema.js";
 import { evaluation } from "../../train/evaluate.js";
-import { updatesOf } from "../../train/loop.js";
 import { AdamW } from "../../train/optim/adamw.js";
-import { paramGroups } from "../../train/optim/groups.js";
+import { type LayerScheme, paramGroups } from "../../train/optim/groups.js";
 import type { Optimizer } from "../../train/optim/optimizer.js";
 import { SGD } from "../../train/optim/sgd.js";
 import { constantRate, cosine, multiStep, poly, type Schedule } from "../../train/schedule.js";
@@ -70,9 +70,9 @@ export function makeLoaders(options: TrainOptions, { trainSet, testSet, shown, t
   return { loader, testLoader };
 }
 
-export function makeOptimizer(model: Classifier, options: TrainOptions): Optimizer {
+export function makeOptimizer(model: Module, options: TrainOptions, layers?: LayerScheme): Optimizer {
   const { lr, weightDecay, momentum, optEps, optBetas, layerDecay } = options;
-  const groups = paramGroups(model, { weightDecay, layerDecay });
+  const groups = paramGroups(model, { weightDecay, layerDecay, layers });
   if (options.opt === "sgd") return new SGD(groups, { lr, momentum, nesterov: momentum > 0 });
   return new AdamW(groups, { lr, eps: optEps, ...(optBetas === undefined ? {} : { betas: [optBetas[0], optBetas[1]] }) });
 }
@@ -120,7 +120,6 @@ export async function prepare(options: TrainOptions, data: TrainData, say: (line
   }
   const optimizer = makeOptimizer(model, options);
   const loaders = makeLoaders(options, data);
-  const updates = updatesOf(loaders.loader, options.gradAccumSteps);
   const average = await makeAverage(options, model, data.shape);
   const stepOptions: TrainStepOptions = {
     labelSmoothing: options.smoothing,
@@ -134,8 +133,6 @@ export async function prepare(options: TrainOptions, data: TrainData, say: (line
     optimizer,
     evaluate: evaluation(model),
     ...loaders,
-    updates,
-    schedule: makeSchedule(options, updates),
     average,
     stepOptions,
   };

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { hyphenated } from "../../cli/commands/flags.js";
-import { duration, evalLine, Reporter, resultLine, trainLine } from "../../cli/commands/report.js";
+import { accuracyWords, duration, evalLine, Reporter, trainLine } from "../../cli/commands/report.js";
 import { EpochMeasures } from "../../train/loop.js";
 
 function progress(batch: number) {
   const measures = new EpochMeasures();
-  for (const loss of [1.766, 1.234]) measures.add({ loss, gradNorm: 1, correct: 32, samples: 64, finite: true });
+  for (const loss of [1.766, 1.234]) measures.add({ loss, gradNorm: 1, samples: 64, finite: true, measures: { top1: 50 } });
   return { epoch: 0, batch, batches: 156, measures, lr: 0.0012, seconds: 0.3549, waited: 0.001, samples: 64 };
 }
 
@@ -17,11 +17,11 @@ describe("lines", () => {
   });
   it("of evaluation", () => {
     const result = { top1: 97.31, top5: 99.9, loss: 0.0912 };
-    expect(evalLine({ ...result, batch: 1, batches: 157, samples: 64, seconds: 0.1 })).toBe(
+    expect(evalLine({ measures: result, batch: 1, batches: 157, samples: 64, seconds: 0.1 }, accuracyWords)).toBe(
       "Test: [   0/156]  Time: 0.100  Loss:  0.091  Acc@1:  97.310  Acc@5:  99.900",
     );
-    expect(resultLine(result)).toBe("* Acc@1 97.310 Acc@5 99.900 loss 0.091");
-    expect(resultLine({ top1: 100, top5: 100, loss: 0 })).toBe("* Acc@1 100.000 Acc@5 100.000 loss 0.000");
+    expect(accuracyWords.result(result)).toBe("* Acc@1 97.310 Acc@5 99.900 loss 0.091");
+    expect(accuracyWords.result({ top1: 100, top5: 100, loss: 0 })).toBe("* Acc@1 100.000 Acc@5 100.000 loss 0.000");
   });
   it("of time", () => {
     expect([0, 65, 3723].map(duration)).toEqual(["0:00", "1:05", "1:02:03"]);

@@ -9,9 +9,11 @@ import { gzipSync } from "node:zlib";
 import { PNG } from "pngjs";
 import { afterAll, describe, expect, it } from "vitest";
 import "../../index.js";
+import { accuracyColumns } from "../../cli/training/classify.js";
 import { fetchSet, publicSets, readTar } from "../../train/data/index.js";
 import {
   Confusion,
+  confusionPart,
   contactSheet,
   crc32c,
   denormalised,
@@ -19,6 +21,7 @@ import {
   emptyTrace,
   encodePng,
   Gallery,
+  galleryPart,
   readEvents,
   reportHtml,
   summaryCsv,
@@ -54,12 +57,10 @@ const epoch = {
   epoch: 0,
   lr: 0.1,
   trainLoss: 2,
-  trainTop1: 30,
+  train: { top1: 30 },
   gradNorm: 1,
   skipped: 0,
-  evalLoss: 1.5,
-  evalTop1: 50,
-  evalTop5: 90,
+  test: { loss: 1.5, top1: 50, top5: 90 },
   ema: null,
 };
 
@@ -71,7 +72,7 @@ describe("histories", () => {
     expect(trace.steps).toEqual([0, 3, 6, 9]);
   });
   it("have timm's columns", () => {
-    expect(summaryCsv([epoch])).toBe("epoch,train_loss,eval_loss,eval_top1,eval_top5,lr\n0,2,1.5,50,90,0.1\n");
+    expect(summaryCsv([epoch], accuracyColumns)).toBe("epoch,train_loss,eval_loss,eval_top1,eval_top5,lr\n0,2,1.5,50,90,0.1\n");
   });
 });
 
@@ -118,10 +119,15 @@ describe("reports", () => {
       args: { model: "</pre><script>" },
       history: { epochs: [epoch], trace: traced(emptyTrace(1), 0, 2, 0.1, 1), best: { epoch: 0, metric: 50 } },
       updates: 1,
-      classNames: ["cat", "dog"],
-      confusion: new Confusion(2),
-      right: [],
-      wrong: [{ prediction: prediction(0, 0, 1, 0.9), title: "x.png", address: "data:image/png;base64,AA==" }],
+      columns: accuracyColumns,
+      sections: [
+        confusionPart(new Confusion(2), ["cat", "dog"]),
+        galleryPart(
+          "Wrong",
+          [{ prediction: prediction(0, 0, 1, 0.9), title: "x.png", address: "data:image/png;base64,AA==" }],
+          ["cat", "dog"],
+        ),
+      ].join(""),
     });
     expect(html).toContain("Accuracy 50.00 % after 1 epochs");
     expect(html).toMatch(/dog 90 %<br><small>is cat/);

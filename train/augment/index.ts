@@ -8,4 +8,5 @@ export * from "./mix.js";
 export * from "./picture.js";
 export * from "./randaugment.js";
 export * from "./resize.js";
+export * from "./scene-transform.js";
 export * from "./transform.js";

@@ -16,6 +16,7 @@ export * from "./mask.js";
 export * from "./mnist.js";
 export * from "./order.js";
 export * from "./scene.js";
+export * from "./scene-loader.js";
 export * from "./semantic.js";
 export * from "./source.js";
 export * from "./synthetic.js";

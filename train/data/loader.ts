@@ -4,6 +4,7 @@ import { OpError } from "../../engine/errors.js";
 import { fromHost, type Tensor } from "../../engine/tensor.js";
 import type { Mixing } from "../augment/mix.js";
 import type { Transform } from "../augment/transform.js";
+import type { BatchSource } from "../task.js";
 import { type BatchOrder, type BatchRecipe, type HostBatch, makeBatch } from "./batch.js";
 import type { Dataset } from "./dataset.js";
 import { epochOrder } from "./order.js";
@@ -59,7 +60,7 @@ export function plainTransform(dataset: Dataset, size = dataset.side ?? 224, cha
 }
 
 /** Goes through a data set in batches, in an order that seed and epoch decide. Close it when it has workers. */
-export class DataLoader {
+export class DataLoader implements BatchSource<Batch> {
   readonly dataset: Dataset;
   /** Batches an epoch. */
   readonly length: number;

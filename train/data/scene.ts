@@ -49,3 +49,9 @@ export interface Detections {
   /** [n] bitmaps of height × width. */
   readonly masks?: readonly Uint8Array[];
 }
+
+/** The first `length` scenes of a data set; all where it is undefined. */
+export const firstScenes = (dataset: SceneDataset, length: number | undefined): SceneDataset =>
+  length === undefined || length >= dataset.length
+    ? dataset
+    : { ...dataset, length, title: (index) => dataset.title(index), get: (index) => dataset.get(index) };

@@ -1,21 +1,45 @@
 /** What a run has measured, as numbers; part of its state, so that a resumed run's files are those of an unbroken one. */
+import type { Measures } from "../task.js";
 
+/** What an epoch has measured. */
 export interface EpochRecord {
   readonly epoch: number;
   /** Learning rate of the last step. */
   readonly lr: number;
   readonly trainLoss: number;
-  /** Per cent, of pictures as they were augmented. */
-  readonly trainTop1: number;
+  /** What else training has measured, on samples as they were augmented. */
+  readonly train: Measures;
   /** Mean norm of the gradients before clipping. */
   readonly gradNorm: number;
   /** Steps left out as their loss or gradients were no numbers. */
   readonly skipped: number;
-  readonly evalLoss: number;
-  readonly evalTop1: number;
-  readonly evalTop5: number;
+  readonly test: Measures;
   /** Of the average of the weights; null where there is none. */
-  readonly ema: { readonly loss: number; readonly top1: number; readonly top5: number } | null;
+  readonly ema: Measures | null;
+}
+
+/** How a measure is written. */
+export interface Column {
+  readonly key: string;
+  /** In tables of the report. */
+  readonly title: string;
+  /** In `summary.csv`, after `train_` or `eval_`. */
+  readonly csv: string;
+  /** In `log.txt`, after `train_` or `test_`. */
+  readonly log: string;
+  /** Decimals. */
+  readonly digits: number;
+  /** The chart of the report that shows it. Default: none. */
+  readonly chart?: string;
+}
+
+/** The measures of a task. */
+export interface Columns {
+  readonly train: readonly Column[];
+  readonly test: readonly Column[];
+  /** The key of `test` that decides which epoch is best, the largest; and what it is called. In per cent. */
+  readonly metric: string;
+  readonly metricTitle: string;
 }
 
 /** Every `stride`-th step: at most a thousand over a run. */
@@ -55,36 +79,50 @@ export function traced(trace: Trace, step: number, loss: number, lr: number, gra
   };
 }
 
-/** The accuracy that decides which epoch is best: the average's where there is one. */
-export const metricOf = ({ ema, evalTop1 }: EpochRecord): number => ema?.top1 ?? evalTop1;
+/** The measure that decides which epoch is best: the average's where there is one. */
+export const metricOf = ({ ema, test }: EpochRecord, { metric }: Columns): number => (ema ?? test)[metric];
 
 /** timm's columns; those of the average after them where there is one. */
-export function summaryCsv(epochs: readonly EpochRecord[]): string {
+export function summaryCsv(epochs: readonly EpochRecord[], { train, test }: Columns): string {
   const withEma = epochs.some(({ ema }) => ema !== null);
+  // timm has no accuracy of training.
+  const own = train.filter(({ csv }) => csv !== "");
   const head = [
     "epoch",
     "train_loss",
-    "eval_loss",
-    "eval_top1",
-    "eval_top5",
-    ...(withEma ? ["eval_loss_ema", "eval_top1_ema", "eval_top5_ema"] : []),
+    ...own.map(({ csv }) => `train_${csv}`),
+    ...test.map(({ csv }) => `eval_${csv}`),
+    ...(withEma ? test.map(({ csv }) => `eval_${csv}_ema`) : []),
     "lr",
   ];
-  const rows = epochs.map((row) => {
-    const average = withEma ? [row.ema?.loss ?? "", row.ema?.top1 ?? "", row.ema?.top5 ?? ""] : [];
-    return [row.epoch, row.trainLoss, row.evalLoss, row.evalTop1, row.evalTop5, ...average, row.lr];
-  });
+  const rows = epochs.map((row) => [
+    row.epoch,
+    row.trainLoss,
+    ...own.map(({ key }) => row.train[key]),
+    ...test.map(({ key }) => row.test[key]),
+    ...(withEma ? test.map(({ key }) => row.ema?.[key] ?? "") : []),
+    row.lr,
+  ]);
   return [head, ...rows].map((row) => `${row.join(",")}\n`).join("");
 }
 
 /** One JSON object an epoch, with the names of ConvNeXt's `log.txt`. */
-export function jsonLines(epochs: readonly EpochRecord[]): string {
+export function jsonLines(epochs: readonly EpochRecord[], columns: Columns): string {
+  const named = (prefix: string, list: readonly Column[], values: Measures, suffix = "") =>
+    Object.fromEntries(list.map(({ key, log }) => [`${prefix}_${log}${suffix}`, values[key]]));
   return epochs
-    .map(({ epoch, lr, trainLoss, trainTop1, gradNorm, skipped, evalLoss, evalTop1, evalTop5, ema }) => {
-      const test = { test_loss: evalLoss, test_acc1: evalTop1, test_acc5: evalTop5 };
-      const average = ema === null ? {} : { test_loss_ema: ema.loss, test_acc1_ema: ema.top1, test_acc5_ema: ema.top5 };
-      const train = { train_lr: lr, train_loss: trainLoss, train_acc1: trainTop1, train_grad_norm: gradNorm, skipped_steps: skipped };
-      return `${JSON.stringify({ epoch, ...train, ...test, ...average })}\n`;
+    .map(({ epoch, lr, trainLoss, train, gradNorm, skipped, test, ema }) => {
+      const line = {
+        epoch,
+        train_lr: lr,
+        train_loss: trainLoss,
+        ...named("train", columns.train, train),
+        train_grad_norm: gradNorm,
+        skipped_steps: skipped,
+        ...named("test", columns.test, test),
+        ...(ema === null ? {} : named("test", columns.test, ema, "_ema")),
+      };
+      return `${JSON.stringify(line)}\n`;
     })
     .join("");
 }

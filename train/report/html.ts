@@ -1,8 +1,6 @@
 /** `report.html`: a run on one page, in one file that needs nothing else. */
-import type { Confusion } from "./confusion.js";
-import type { ShownPicture } from "./gallery.js";
-import { type History, metricOf } from "./history.js";
-import { escapeHtml, lineChart } from "./svg.js";
+import { type Column, type Columns, type EpochRecord, type History, metricOf } from "./history.js";
+import { escapeHtml, lineChart, type Series } from "./svg.js";
 
 /** What a report shows. */
 export interface ReportContent {
@@ -13,10 +11,9 @@ export interface ReportContent {
   readonly history: History;
   /** Steps of an epoch. */
   readonly updates: number;
-  readonly classNames: readonly string[];
-  readonly confusion: Confusion | null;
-  readonly right: readonly ShownPicture[];
-  readonly wrong: readonly ShownPicture[];
+  readonly columns: Columns;
+  /** What a task shows of its last evaluation, as HTML. */
+  readonly sections: string;
 }
 
 const style = `
@@ -33,57 +30,53 @@ table{border-collapse:collapse;font-size:13px}th,td{padding:.15rem .6rem;text-al
 th:first-child,td:first-child{text-align:left}.facts td{text-align:left}.scroll{overflow-x:auto}
 .confusion td{padding:.15rem .35rem;border:0;text-align:center;min-width:1.6rem}
 .gallery{display:flex;flex-wrap:wrap;gap:.75rem}.gallery figure{margin:0;width:104px;font-size:12px;line-height:1.3}
-.gallery img{width:96px;height:96px;object-fit:contain;image-rendering:pixelated;background:#8883}pre{font-size:12px;overflow-x:auto}
+.gallery img{width:96px;height:96px;object-fit:contain;image-rendering:pixelated;background:#8883}
+.scenes{display:grid;grid-template-columns:repeat(auto-fit,minmax(440px,1fr));gap:.75rem}.scenes figure{margin:0;display:flex;gap:4px}
+.scenes img{width:calc(50% - 2px);image-rendering:pixelated}pre{font-size:12px;overflow-x:auto}
 `;
 
 const number = (value: number | undefined, digits: number): string =>
   value === undefined || !Number.isFinite(value) ? "–" : value.toFixed(digits);
 
-function charts({ history: { epochs, trace }, updates }: ReportContent): string {
+function charts({ history: { epochs, trace }, updates, columns }: ReportContent): string {
   const at = epochs.map(({ epoch }) => epoch + 1);
   const along = trace.steps.map((step) => step / updates);
-  const averages = epochs.flatMap(({ epoch, ema }) => (ema === null ? [] : [{ epoch: epoch + 1, ...ema }]));
-  const average = (name: string, y: readonly number[]) =>
-    averages.length === 0 ? [] : [{ name, x: averages.map(({ epoch }) => epoch), y }];
+  const averaged = epochs.filter(({ ema }) => ema !== null);
+  const line = (name: string, rows: readonly EpochRecord[], value: (row: EpochRecord) => number): Series[] =>
+    rows.length === 0 ? [] : [{ name, x: rows.map(({ epoch }) => epoch + 1), y: rows.map(value) }];
+  const shown = (title: string): Series[] => {
+    const on = (list: readonly Column[]): readonly Column[] => list.filter(({ chart }) => chart === title);
+    // Where a chart has one measure alone, its name is the chart's.
+    const called = (half: string, list: readonly Column[], { title: own }: Column): string => (list.length === 1 ? half : own);
+    const [train, test] = [on(columns.train), on(columns.test)];
+    return [
+      ...train.flatMap((column) => line(called("training", train, column), epochs, (row) => row.train[column.key])),
+      ...test.flatMap((column) => line(called("test", test, column), epochs, (row) => row.test[column.key])),
+      ...(test.length === 1 ? line("test, average", averaged, ({ ema }) => ema?.[test[0].key] ?? Number.NaN) : []),
+    ];
+  };
+  const titles = [...new Set([...columns.train, ...columns.test].flatMap(({ chart }) => chart ?? []))].filter((title) => title !== "Loss");
   const list = [
-    {
-      title: "Loss",
-      series: [
-        { name: "training", x: along, y: trace.loss },
-        { name: "test", x: at, y: epochs.map(({ evalLoss }) => evalLoss) },
-        ...average(
-          "test, average",
-          averages.map(({ loss }) => loss),
-        ),
-      ],
-    },
-    {
-      title: "Accuracy, %",
-      series: [
-        { name: "training", x: at, y: epochs.map(({ trainTop1 }) => trainTop1) },
-        { name: "test", x: at, y: epochs.map(({ evalTop1 }) => evalTop1) },
-        ...average(
-          "test, average",
-          averages.map(({ top1 }) => top1),
-        ),
-      ],
-    },
+    { title: "Loss", series: [{ name: "training", x: along, y: trace.loss }, ...shown("Loss")] },
+    ...titles.map((title) => ({ title, series: shown(title) })),
     { title: "Learning rate", series: [{ name: "lr", x: along, y: trace.lr }] },
     { title: "Norm of the gradients", series: [{ name: "norm", x: along, y: trace.gradNorm }] },
   ];
-  return `<div class="charts">${list.map(({ title, series }) => lineChart({ title, xLabel: "epoch", series })).join("")}</div>`;
+  return at.length + along.length === 0
+    ? "<p>Nothing yet.</p>"
+    : `<div class="charts">${list.map(({ title, series }) => lineChart({ title, xLabel: "epoch", series })).join("")}</div>`;
 }
 
-function epochTable({ history: { epochs, best } }: ReportContent): string {
+function epochTable({ history: { epochs, best }, columns }: ReportContent): string {
   const withEma = epochs.some(({ ema }) => ema !== null);
+  const metric = columns.test.find(({ key }) => key === columns.metric);
+  const titles = (list: readonly Column[]): string[] => list.map(({ title }) => title);
   const head = [
     "epoch",
     "training loss",
-    "training %",
-    "test loss",
-    "test %",
-    "top 5 %",
-    ...(withEma ? ["average, test %"] : []),
+    ...titles(columns.train),
+    ...titles(columns.test),
+    ...(withEma ? [`average, ${metric?.title ?? columns.metric}`] : []),
     "gradients",
     "lr",
     "skipped",
@@ -93,71 +86,34 @@ function epochTable({ history: { epochs, best } }: ReportContent): string {
     const cells = [
       `${row.epoch}${mark}`,
       number(row.trainLoss, 4),
-      number(row.trainTop1, 2),
-      number(row.evalLoss, 4),
-      number(row.evalTop1, 2),
-      number(row.evalTop5, 2),
-      ...(withEma ? [number(row.ema?.top1, 2)] : []),
+      ...columns.train.map(({ key, digits }) => number(row.train[key], digits)),
+      ...columns.test.map(({ key, digits }) => number(row.test[key], digits)),
+      ...(withEma ? [number(row.ema?.[columns.metric], metric?.digits ?? 2)] : []),
       number(row.gradNorm, 3),
       row.lr.toExponential(2),
       String(row.skipped),
     ];
     return `<tr>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
   });
-  return `<div class="scroll"><table><tr>${head.map((name) => `<th>${name}</th>`).join("")}</tr>${rows.join("")}</table></div>`;
-}
-
-/** The matrix of up to 40 classes, and for any number the commonest mistakes. */
-function confusionPart(confusion: Confusion, names: readonly string[]): string {
-  const name = (i: number): string => escapeHtml(names[i] ?? String(i));
-  const mistakes = confusion
-    .mistakes(12)
-    .map(({ label, predicted, count }) => `<tr><td>${name(label)} taken for ${name(predicted)}</td><td>${count}</td></tr>`);
-  const list = mistakes.length === 0 ? "<p>No mistakes.</p>" : `<table>${mistakes.join("")}</table>`;
-  if (confusion.classes > 40) return `<h2>Commonest mistakes</h2>${list}`;
-  const classes = Array.from({ length: confusion.classes }, (_, i) => i);
-  const rows = classes.map((label) => {
-    const total = confusion.total(label);
-    const cells = classes.map((predicted) => {
-      const count = confusion.count(label, predicted);
-      const colour = label === predicted ? "42,143,92" : "217,98,43";
-      const strength = total === 0 ? 0 : Math.min(1, (count / total) * (label === predicted ? 0.6 : 6));
-      return `<td style="background:rgba(${colour},${strength.toFixed(2)})">${count || ""}</td>`;
-    });
-    return `<tr><th>${name(label)}</th>${cells.join("")}</tr>`;
-  });
-  const head = `<tr><th>label \\ said</th>${classes.map((i) => `<th>${name(i)}</th>`).join("")}</tr>`;
-  return `<h2>Confusion</h2><div class="scroll"><table class="confusion">${head}${rows.join("")}</table></div><h2>Commonest mistakes</h2>${list}`;
-}
-
-function gallery(title: string, shown: readonly ShownPicture[], names: readonly string[]): string {
-  if (shown.length === 0) return "";
-  const figures = shown.map(({ prediction: { label, predicted, probability }, title: file, address }) => {
-    const said = `${escapeHtml(names[predicted] ?? String(predicted))} ${(100 * probability).toFixed(0)} %`;
-    const truth = label === predicted ? "" : `<br><small>is ${escapeHtml(names[label] ?? String(label))}</small>`;
-    return `<figure><img src="${address}" alt="${escapeHtml(file)}" title="${escapeHtml(file)}"><figcaption>${said}${truth}</figcaption></figure>`;
-  });
-  return `<h2>${title}</h2><div class="gallery">${figures.join("")}</div>`;
+  return `<div class="scroll"><table><tr>${head.map((name) => `<th>${escapeHtml(name)}</th>`).join("")}</tr>${rows.join("")}</table></div>`;
 }
 
 /** The report as one HTML file without references to others. */
 export function reportHtml(content: ReportContent): string {
-  const { title, facts, args, history, classNames, confusion, right, wrong } = content;
+  const { title, facts, args, history, columns, sections } = content;
   const last = history.epochs.at(-1);
   const best = history.best;
   const headline =
     last === undefined || best === null
       ? "No epoch is done yet."
-      : `Accuracy ${number(metricOf(last), 2)} % after ${history.epochs.length} epochs; best ${number(best.metric, 2)} % (epoch ${best.epoch}).`;
+      : `${columns.metricTitle} ${number(metricOf(last, columns), 2)} % after ${history.epochs.length} epochs; best ${number(best.metric, 2)} % (epoch ${best.epoch}).`;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escapeHtml(title)}</title><style>${style}</style></head>
 <body><h1>${escapeHtml(title)}</h1><p>${headline}</p>
 <table class="facts">${facts.map(([name, value]) => `<tr><td class="faint">${escapeHtml(name)}</td><td>${escapeHtml(value)}</td></tr>`).join("")}</table>
 <h2>Curves</h2>${charts(content)}
 <h2>Epochs</h2>${epochTable(content)}
-${confusion === null ? "" : confusionPart(confusion, classNames)}
-${gallery("Wrong, and sure of it", wrong, classNames)}
-${gallery("Right, and sure of it", right, classNames)}
+${sections}
 <h2>Flags</h2><pre>${escapeHtml(JSON.stringify(args, null, 2))}</pre>
 </body></html>
 `;

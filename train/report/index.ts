@@ -1,4 +1,5 @@
 /** What a run leaves to be read. */
+export * from "./classification.js";
 export * from "./confusion.js";
 export * from "./events.js";
 export * from "./gallery.js";

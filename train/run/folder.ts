@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, renameSync,
 import { basename, dirname, join } from "node:path";
 import { OpError } from "../../engine/errors.js";
 import { removeTemporaries, writeAtomically } from "../checkpoint.js";
-import { type EpochRecord, jsonLines, summaryCsv } from "../report/history.js";
+import { type Columns, type EpochRecord, jsonLines, summaryCsv } from "../report/history.js";
 import { lockFolder } from "./lock.js";
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -51,9 +51,9 @@ export class RunFolder {
   }
 
   /** Writes what the epochs have measured. */
-  writeHistory(epochs: readonly EpochRecord[]): void {
-    writeAtomically(this.file("summary.csv"), encode(summaryCsv(epochs)));
-    writeAtomically(this.file("log.txt"), encode(jsonLines(epochs)));
+  writeHistory(epochs: readonly EpochRecord[], columns: Columns): void {
+    writeAtomically(this.file("summary.csv"), encode(summaryCsv(epochs, columns)));
+    writeAtomically(this.file("log.txt"), encode(jsonLines(epochs, columns)));
   }
 
   writeReport(html: string): void {
