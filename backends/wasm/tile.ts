@@ -147,7 +147,9 @@ function chooseTiling(nest: VectorNest): Tiling {
     // What is left over runs in smaller tiles.
     const waste = tiling.reduce((sum, [axis, by]) => sum + (0.5 * (axis.size % by)) / axis.size, 0);
     const cycles = cyclesOf(shapes, tiling) * (1 + waste);
-    if (cycles < least) [best, least] = [tiling, cycles];
+    // Of equals the innermost: its points are neighbours in memory, and panels are made for it.
+    const isEqual = best.length > 0 && cycles <= least * (1 + 1e-9);
+    if (cycles < least || isEqual) [best, least] = [tiling, Math.min(cycles, least)];
   };
   for (const [i, first] of open.entries()) {
     for (let by = 2; by <= Math.min(most, first.size); by++) {
