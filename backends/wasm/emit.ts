@@ -13,7 +13,7 @@ import { rowPlan } from "./rows.js";
 import { type Group, type Steps, stepsOf } from "./steps.js";
 import { tileNest } from "./tile.js";
 import { type Reduction, type VectorNest, vectorize } from "./vectorize.js";
-import { type BlockPlan, windowPlan } from "./window.js";
+import { type BlockPlan, windowPlan, withoutSecondGuards } from "./window.js";
 
 /** Rounds after which a sum of float32 is added to one of float64: rounding errors stay those of a few terms. */
 const exactStrip = 8;
@@ -54,9 +54,7 @@ export function compileLoops(kernel: LoopKernel, { relaxed, shared, constants }:
   const nest = new Importer(pool).nest(kernel);
   const module = new ModuleWriter(shared);
   const library = new Library(module, importsOf(nest), relaxed, constants);
-  const { plans, scratch } = nest.axes.some((axis) => axis.size === 0)
-    ? { plans: [], scratch: [] }
-    : plansOf(pool, nest, kernel.buffers.length);
+  const { plans, scratch } = nest.axes.some((axis) => axis.size === 0) ? { plans: [], scratch: [] } : plansOf(pool, nest, kernel.buffers);
   const buffers: readonly BufferSpec[] = [
     ...kernel.buffers,
     ...scratch.map((length): BufferSpec => ({ dtype: "float32", length, access: "readwrite" })),
@@ -73,12 +71,14 @@ export function compileLoops(kernel: LoopKernel, { relaxed, shared, constants }:
 function plansOf(
   pool: ExprPool,
   nest: Nest,
-  buffers: number,
+  specs: readonly BufferSpec[],
 ): { readonly plans: readonly (Nest | BlockPlan)[]; readonly scratch: readonly number[] } {
+  const buffers = specs.length;
   const merged = mergeAxes(pool, nest);
-  const window = windowPlan(pool, merged, buffers);
+  const windows = withoutSecondGuards(pool, merged, specs);
+  const window = windowPlan(pool, windows, buffers);
   if (window !== null) return { plans: [window.weights, window.main], scratch: window.scratch };
-  const planes = planePlan(pool, merged, buffers);
+  const planes = planePlan(pool, windows, buffers);
   if (planes !== null) return { plans: [planes.main], scratch: [planes.scratch] };
   const rows = rowPlan(pool, merged);
   if (rows !== null) return { plans: [rows], scratch: [] };

@@ -2,7 +2,7 @@
  * Windows as matrices: a convolution, block by block of its result's rows, copies what the windows of a block cover into panels (zeros
  * where they overlap the edge) and multiplies those with the weights, which are copied into panels of their own once.
  */
-import type { Axis, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
+import type { Axis, BufferSpec, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { mapExprs, type Nest } from "../loops/nest.js";
 import { nodesOf } from "../loops/walk.js";
@@ -39,6 +39,18 @@ const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) =>
 const widthFor = (size: number): number => (Math.ceil(size / 8) * 8 > Math.ceil(size / 4) * 4 * 1.15 ? 4 : 8);
 
 const divides = (e: Expr): boolean => e.op === "call" && (e.fn === "idiv" || e.fn === "mod") && e.dtype === "int32";
+
+/** In a product of two loads under one guard, as in the gradient to a convolution's input, the other's zeros are enough: it is read plainly where it can be. */
+export function withoutSecondGuards(pool: ExprPool, nest: Nest, buffers: readonly BufferSpec[]): Nest {
+  const [stage] = nest.stages;
+  if (nest.stages.length !== 1 || stage.combine !== "add" || stage.body.op !== "call" || stage.body.fn !== "mul") return nest;
+  const [x, y] = stage.body.args;
+  if (x.op !== "load" || y.op !== "load" || x.guard === null || x.guard !== y.guard) return nest;
+  const plain = [y, x].find(({ buffer, index }) => index.lo >= 0 && index.hi < buffers[buffer].length);
+  if (plain === undefined) return nest;
+  const load = pool.load(plain.buffer, plain.index, plain.dtype);
+  return { ...nest, stages: [{ ...stage, body: pool.rewrite(stage.body, (e) => (e === plain ? load : null)) }] };
+}
 
 /** Null where the nest is no convolution of that kind. */
 export function windowPlan(pool: ExprPool, nest: Nest, buffers: number): WindowPlan | null {
