@@ -8,7 +8,9 @@ import { defaultAnchors } from "./anchors.js";
 import { MaskRCNN } from "./mask-rcnn.js";
 import type { MaskRCNNOptions } from "./options.js";
 
+/** The pyramids that `maskRCNN` knows. */
 export const neckNames = ["fpn", "horfpn_7x7", "horfpn_gf"] as const;
+/** One of `neckNames`. */
 export type NeckName = (typeof neckNames)[number];
 
 /** A pyramid by name. `filterSize` are the rows of `horfpn_gf`'s filters (default 32). */

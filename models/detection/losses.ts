@@ -24,6 +24,7 @@ export interface DetectionLosses {
   readonly box: Tensor;
   readonly mask: Tensor;
 }
+/** Their names, in order. */
 export const lossNames = ["rpnCls", "rpnBox", "cls", "box", "mask"] as const;
 
 interface Outputs {

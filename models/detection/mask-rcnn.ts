@@ -41,6 +41,10 @@ export interface Pyramid {
   readonly deltas: Tensor;
 }
 
+/**
+ * Mask R-CNN of a backbone and a pyramid; `maskRCNN` builds it by name. `losses` is for training, `Detector` for use; `forward` gives what
+ * depends on the images alone.
+ */
 export class MaskRCNN extends Module {
   readonly backbone: Backbone;
   readonly neck: FPN;

@@ -22,6 +22,7 @@ export interface Sample {
   readonly negatives: Int32Array;
 }
 
+/** Draws from what boxes were assigned ([n], as `assign` gives it); the same key gives the same boxes. */
 export function sample(assigned: Int32Array, { count, posFraction }: SampleOptions, key: Key): Sample {
   const positives = draw(assigned, (object) => object >= 0, Math.floor(count * posFraction), key);
   return { positives, negatives: draw(assigned, (object) => object === ground, count - positives.length, key) };
