@@ -4,6 +4,7 @@ export * from "./augment/index.js";
 export * from "./checkpoint.js";
 export * from "./coco-metrics.js";
 export * from "./data/index.js";
+export * from "./detection.js";
 export * from "./ema.js";
 export * from "./evaluate.js";
 export * from "./learn.js";
