@@ -1,5 +1,6 @@
 /** The parts of a training, from the command's options. */
 import { OpError } from "../../engine/errors.js";
+import { GLNet } from "../../models/glnet.js";
 import type { Module } from "../../models/nn/module.js";
 import { type Classifier, createModel, modelInfo } from "../../models/registry.js";
 import { showLoadReport } from "../../models/state.js";
@@ -8,7 +9,7 @@ import { DataLoader } from "../../train/data/loader.js";
 import { ModelEma } from "../../train/ema.js";
 import { evaluation } from "../../train/evaluate.js";
 import { AdamW } from "../../train/optim/adamw.js";
-import { type LayerScheme, paramGroups } from "../../train/optim/groups.js";
+import { blockScheme, type LayerScheme, paramGroups } from "../../train/optim/groups.js";
 import type { Optimizer } from "../../train/optim/optimizer.js";
 import { SGD } from "../../train/optim/sgd.js";
 import { constantRate, cosine, multiStep, poly, type Schedule } from "../../train/schedule.js";
@@ -72,7 +73,8 @@ export function makeLoaders(options: TrainOptions, { trainSet, testSet, shown, t
 
 export function makeOptimizer(model: Module, options: TrainOptions, layers?: LayerScheme): Optimizer {
   const { lr, weightDecay, momentum, optEps, optBetas, layerDecay } = options;
-  const groups = paramGroups(model, { weightDecay, layerDecay, layers });
+  const scheme = layers ?? (model instanceof GLNet ? blockScheme(model) : undefined);
+  const groups = paramGroups(model, { weightDecay, layerDecay, layers: scheme });
   if (options.opt === "sgd") return new SGD(groups, { lr, momentum, nesterov: momentum > 0 });
   return new AdamW(groups, { lr, eps: optEps, ...(optBetas === undefined ? {} : { betas: [optBetas[0], optBetas[1]] }) });
 }

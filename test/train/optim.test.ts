@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { compile, type Tensor, tensor } from "../../index.js";
-import { nn, Parameter } from "../../models/index.js";
+import { GLNetTokenLabel, HorNet, nn, Parameter } from "../../models/index.js";
 import { AdamW, clipGradNorm, isDecayed, ModelEma, type Optimizer, paramGroups, SGD } from "../../train/index.js";
-import { hornetLayerId } from "../../train/optim/groups.js";
+import { blockScheme, hornetLayerId } from "../../train/optim/groups.js";
 
 const start = [1, -2, 3];
 const targets = [0.5, 0.25, -1];
@@ -169,6 +169,31 @@ describe("parameter groups", () => {
     expect(ids(["stages.0.1.gamma1", "stages.1.2.gamma1", "stages.3.0.gamma1", "head.bias", "norm.weight"])).toEqual([1, 2, 12, 13, 13]);
     expect(ids([0, 1, 2, 15, 16, 17].map((j) => `stages.2.${j}.norm1.bias`))).toEqual([3, 3, 4, 10, 11, 11]);
     expect(() => hornetLayerId("blocks.0.weight")).toThrow("blocks.0.weight is no parameter of a HorNet");
+  });
+
+  it("number the blocks of a GLNet one by one, between stem and head", () => {
+    const model = new GLNetTokenLabel({ dims: [8, 8, 8, 8], depths: [1, 1, 2, 1], headDim: 8, downsampleStyle: "ovlp", numClasses: 3 });
+    const { idOf, count } = blockScheme(model);
+    expect(count).toBe(7);
+    const byId = new Map<number, Set<string>>();
+    for (const [name] of model.namedParameters()) {
+      const part = /^(downsample_layers\.\d|stages\.\d\.blocks\.\d|\w+)/.exec(name)?.[0] as string;
+      byId.set(idOf(name), (byId.get(idOf(name)) ?? new Set()).add(part));
+    }
+    expect([...byId].sort(([a], [b]) => a - b).map(([id, parts]) => [id, [...parts].sort()])).toEqual([
+      [0, ["downsample_layers.0"]],
+      [1, ["stages.0.blocks.0"]],
+      [2, ["downsample_layers.1", "stages.1.blocks.0"]],
+      [3, ["downsample_layers.2", "stages.2.blocks.0"]],
+      [4, ["stages.2.blocks.1"]],
+      [5, ["downsample_layers.3", "stages.3.blocks.0"]],
+      [6, ["head", "norm", "tklb_aux_head"]],
+    ]);
+    const groups = paramGroups(model, { weightDecay: 0.05, layerDecay: 0.5, layers: blockScheme(model) });
+    expect(groups.find(({ layerId }) => layerId === 0)?.lrScale).toBe(0.5 ** 6);
+    expect(() => blockScheme(new HorNet({ depths: [1, 1, 1, 1], baseDim: 8 }))).toThrow(
+      "the network has no parameters stages.<i>.blocks.<j>.",
+    );
   });
 });
 

@@ -48,6 +48,26 @@ const hornetLayers = 14;
 export const hornetScheme: LayerScheme = { idOf: hornetLayerId, count: hornetLayers };
 
 /**
+ * GLNet, for which no scheme was published: as timm numbers other networks, the stem is layer 0, blocks follow one by one, each downsampling
+ * belongs to the block after it, and norm and heads are the last.
+ */
+export function blockScheme(model: Module): LayerScheme {
+  const names = [...model.namedParameters()].map(([name]) => name);
+  const blockOf = (name: string): RegExpExecArray | null => /^stages\.(\d+)\.blocks\.(\d+)\./.exec(name);
+  const blocks = [...new Set(names.flatMap((name) => blockOf(name)?.[0] ?? []))];
+  if (blocks.length === 0)
+    throw new OpError("blockScheme", `the network has no parameters stages.<i>.blocks.<j>.…; it begins with ${names[0]}`);
+  const idOf = (name: string): number => {
+    const block = blockOf(name);
+    if (block !== null) return 1 + blocks.indexOf(block[0]);
+    const stage = /^(?:stages|downsample_layers)\.(\d+)\./.exec(name);
+    if (stage === null) return blocks.length + 1;
+    return name.startsWith("downsample_layers.0.") ? 0 : 1 + blocks.indexOf(`stages.${stage[1]}.blocks.0.`);
+  };
+  return { idOf, count: blocks.length + 2 };
+}
+
+/**
  * Dense prediction with `numLayers` n: n + 2 layers of which the last is everything outside the stem, downsamplings and stages of
  * `backbone`. `layer_wise` numbers the backbone as in classification, whatever n is: with a small n, as published for detection with
  * HorFPN, deep layers learn *faster* than the head. `stage_wise` takes all downsamplings as layer 0 and stage i as layer i + 1.

@@ -6,6 +6,7 @@ import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import protobuf from "protobufjs/light.js";
+import { OpError } from "../../engine/errors.js";
 
 const { Field, OneOf, Type } = protobuf;
 
@@ -91,6 +92,10 @@ export class EventWriter {
 
   #write(message: Readonly<Record<string, unknown>>): void {
     const bytes = record(event.encode(event.fromObject({ wallTime: Date.now() / 1000, ...message })).finish());
-    writeSync(this.#file, bytes);
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at);
+    } catch (error) {
+      throw new OpError("events", `cannot write ${this.path}: ${(error as Error).message}`, { cause: error });
+    }
   }
 }

@@ -64,8 +64,8 @@ export function lockFolder(folder: string): () => void {
   // Written apart and then linked, so that a lock of this name is always whole.
   const draft = join(folder, `.lock.${process.pid}`);
   for (let attempt = 0; attempt < 10; attempt++) {
-    write(draft, own);
     try {
+      write(draft, own);
       linkSync(draft, path);
       return () => {
         if (read(path)?.text === own) rmSync(path, { force: true });
