@@ -1,9 +1,10 @@
 /**
- * `npm run test:full`: everything that the whole set of reference data says about what is here, on the cpu device. The data lie beside
- * the repository (`../shared/golden`); where they do not, this says so and passes.
+ * `npm run test:full`: everything that the whole set of reference data says about what is here, on the cpu device, and a training that is killed
+ * at twenty random moments. The data lie beside the repository (`../shared/golden`); where they do not, this says so.
  *
  * The last line is "N passed, N failed"; what is missing counts as failed.
  */
+import { spawnSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,7 +14,8 @@ import { count, textReport } from "../conformance/report.js";
 import { type RunResult, runFolder } from "../conformance/supervise.js";
 import { type Task, tasksOf } from "../conformance/tasks.js";
 
-const golden = resolve(dirname(fileURLToPath(import.meta.url)), "..", "..", "shared", "golden");
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const golden = resolve(root, "..", "shared", "golden");
 
 interface Part {
   readonly name: string;
@@ -44,9 +46,9 @@ const parts: readonly Part[] = [
 async function main(json: string | undefined): Promise<number> {
   if (!existsSync(golden)) {
     console.log(`there is no reference data in ${golden}: nothing is compared`);
-    return finish([], json);
+    return finish([killed()], json);
   }
-  const runs: { part: Part; run: RunResult; seconds: number }[] = [];
+  const rows: Row[] = [];
   for (const part of parts) {
     const start = performance.now();
     const run = await runFolder({
@@ -57,7 +59,7 @@ async function main(json: string | undefined): Promise<number> {
     });
     const seconds = (performance.now() - start) / 1000;
     console.log(`\n== ${part.name} (${seconds.toFixed(1)} s)\n${textReport(run, part.folder === "ops" ? "family" : "op")}`);
-    runs.push({ part, run, seconds });
+    rows.push(rowOf(part, run, seconds));
   }
   for (const folder of ["ops", "models", "files"]) {
     const out = tasksOf(new Folder(join(golden, folder))).filter(
@@ -66,14 +68,35 @@ async function main(json: string | undefined): Promise<number> {
     if (out.length > 0)
       console.log(`\nleft out, not here yet: ${out.length} cases of ${[...new Set(out.map((task) => task.op))].join(", ")}`);
   }
-  return finish(runs, json);
+  return finish([...rows, killed()], json);
 }
 
-function finish(runs: readonly { part: Part; run: RunResult; seconds: number }[], json: string | undefined): number {
-  const rows = runs.map(({ part, run, seconds }) => {
-    const { passed, failed, missing, refused } = count(run.results);
-    return { name: part.name, seconds, passed: passed + refused, failed: failed + missing };
+interface Row {
+  readonly name: string;
+  readonly seconds: number;
+  readonly passed: number;
+  readonly failed: number;
+}
+
+function rowOf({ name }: Part, { results }: RunResult, seconds: number): Row {
+  const { passed, failed, missing, refused } = count(results);
+  return { name, seconds, passed: passed + refused, failed: failed + missing };
+}
+
+/** Each kill is followed by a run to the end, which must leave the bytes of a run that nobody killed. */
+function killed(): Row {
+  const start = performance.now();
+  const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
+  const { status } = spawnSync(process.execPath, [vitest, "run", "test/cli/interrupt.test.ts", "-t", "SIGKILL"], {
+    cwd: root,
+    env: { ...process.env, KILLS: "20" },
+    stdio: "inherit",
   });
+  const passed = status === 0 ? 1 : 0;
+  return { name: "twenty kills", seconds: (performance.now() - start) / 1000, passed, failed: 1 - passed };
+}
+
+function finish(rows: readonly Row[], json: string | undefined): number {
   const passed = rows.reduce((n, row) => n + row.passed, 0);
   const failed = rows.reduce((n, row) => n + row.failed, 0);
   if (rows.length > 0) console.log();

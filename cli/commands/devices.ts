@@ -2,10 +2,17 @@
 import { Command } from "commander";
 import { backendNames, type Device, device, matmul, tensor } from "../../index.js";
 
+const examples = `
+Examples:
+  crabro devices
+  crabro devices webgpu:software
+`;
+
 export function devicesCommand(): Command {
   return new Command("devices")
     .description("list the devices, each with a small check")
     .argument("[devices...]", "which (default: all)")
+    .addHelpText("after", examples)
     .action(async (named: string[]) => {
       for (const name of named.length > 0 ? named : backendNames().filter((each) => each !== "auto")) {
         // A software adapter takes a process of its own, and is only for those who name it.

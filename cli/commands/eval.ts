@@ -23,6 +23,7 @@ const { trainLimit: _, ...shared } = dataFields;
 const evalFields = {
   model: openText("<name>", "network (default: the one named in the file)"),
   ...shared,
+  split: choice("half to measure", ["test", "train"], "test"),
   dataset: choice("data set; a folder named after the command is one of pictures", datasetNames, "mnist"),
   batchSize: number("<n>", "images a batch", 64, wholeFrom(1), { short: "-b" }),
   device: text("<name>", "where to compute", "auto"),
@@ -34,6 +35,7 @@ const examples = `
 Examples:
   crabro eval --checkpoint runs/…/model_best.safetensors
   crabro eval photos --checkpoint runs/…/last.safetensors      photos/val/<class>/…
+  crabro eval --checkpoint runs/…/model_best.safetensors --split train --val-limit 10000
   crabro eval --checkpoint weights.pth --model hornet_tiny_7x7 imagenet    a file that does not name its network
 
 Size, channels, classes and normalisation are those in the file unless flags say otherwise.
@@ -63,7 +65,7 @@ async function evaluate(options: EvalOptions, report: Reporter): Promise<EvalRes
   const file = openCheckpoint("eval", options);
   const { name, shape, size, card } = file;
   const dataset = openDataset(
-    "test",
+    options.split,
     { dataset: options.dataset, dataDir: options.dataDir, size, limit: options.valLimit },
     card?.classNames,
   );

@@ -5,10 +5,17 @@ import { type SummaryColumn, summary, summaryColumns } from "../../models/summar
 import { whole } from "./flags.js";
 import "../../index.js";
 
+const modelsExamples = `
+Examples:
+  crabro models
+  crabro models "glnet_*g"
+`;
+
 export function modelsCommand(): Command {
   return new Command("models")
     .description("list the networks and what was published of them")
     .argument("[pattern]", "names to list, with * for anything", "*")
+    .addHelpText("after", modelsExamples)
     .action((pattern: string) => {
       console.log(listing(pattern));
     });
@@ -52,6 +59,13 @@ function columnNames(value: string): SummaryColumn[] {
   return names as SummaryColumn[];
 }
 
+const summaryExamples = `
+Examples:
+  crabro summary glnet_4g --depth 1
+  crabro summary hornet_tiny_gf --input-size 384 -b 8
+  crabro summary hornet_tiny_7x7 --features-only --columns outputShape,params
+`;
+
 export function summaryCommand(): Command {
   return new Command("summary")
     .description("show a network's layers: shapes, parameters, multiply-adds")
@@ -63,6 +77,7 @@ export function summaryCommand(): Command {
     .option("--depth <n>", "levels of layers to show", whole(1), 3)
     .option("--columns <names>", `comma-separated, of ${summaryColumns.join(", ")}`, columnNames)
     .option("--features-only", "the backbone, without norm and head", false)
+    .addHelpText("after", summaryExamples)
     .action((model: string, flags: SummaryFlags) => {
       console.log(summaryOf(model, flags));
     });

@@ -65,6 +65,16 @@ describe("help", () => {
     expect(output).toContain("Examples:");
     expect(errors).toEqual([]);
   });
+  it("has examples for every command", async () => {
+    await main([]);
+    const commands = [...output.matchAll(/^ {2}([a-z]+)(?= [[<])/gm)].map(([, name]) => name).filter((name) => name !== "help");
+    expect(commands).toEqual(expect.arrayContaining(["train", "eval", "predict", "summary", "explain", "devices", "doctor", "convert"]));
+    for (const name of commands) {
+      output = "";
+      expect(await main([name, "--help"])).toBe(0);
+      expect(output, name).toMatch(new RegExp(`Examples:\\n {2}(.* && )?crabro ${name}`));
+    }
+  });
   it("comes without a command", async () => {
     expect(await main([])).toBe(0);
     expect(output).toContain("Usage: crabro");

@@ -112,6 +112,27 @@ describe("crabro train", () => {
     expect(output).toContain("all 2 epochs are done; pass a larger --epochs to go on");
   });
 
+  it("stops where numbers go wrong, naming the operation and keeping the last good state, or leaves such steps out", async () => {
+    // The first step sends the weights out of all bounds.
+    const wild = [...small, "--epochs", "1", "--opt", "sgd", "--lr", "1e30", "--warmup-epochs", "0", "--clip-grad", "0"];
+    const errors = vi.spyOn(console, "error").mockImplementation(() => undefined);
+    expect(await main(["train", ...wild, "--output", dir("stopped")])).toBe(2);
+    expect(errors.mock.calls).toEqual([
+      [
+        expect.stringMatching(
+          /^crabro: the (loss|norm of the gradients) is (NaN|-?Infinity) at step 1 of epoch 0: \w+.* in .*\w\.\w.*; the last good state is in .*last\.safetensors; try a lower --lr/,
+        ),
+      ],
+    ]);
+    expect(await main(["eval", "--checkpoint", join(dir("stopped"), "last.safetensors"), ...small.slice(0, 2), "--val-limit", "8"])).toBe(
+      0,
+    );
+    output = "";
+    expect(await main(["train", ...wild, "--on-nan", "skip", "--output", dir("skipped")])).toBe(0);
+    expect(output.match(/^left out: the .* at step [123] of epoch 0/gm)?.length).toBe(3);
+    expect(JSON.parse(readFileSync(join(dir("skipped"), "log.txt"), "utf8"))).toMatchObject({ skipped_steps: 3 });
+  });
+
   it("refuses to resume what is no run", async () => {
     const errors = vi.spyOn(console, "error").mockImplementation(() => undefined);
     expect(await main(["train", "--resume", dir("nothing")])).toBe(2);

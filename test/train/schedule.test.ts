@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { constantRate, cosine, multiStep } from "../../train/schedule.js";
+import { constantRate, cosine, multiStep, poly } from "../../train/schedule.js";
 
 describe("cosine", () => {
   it("warms up along a line from 0 to lr, then falls along half a cosine", () => {
@@ -32,6 +32,11 @@ describe("other schedules", () => {
   it("multiply at milestones", () => {
     const schedule = multiStep({ lr: 1, milestones: [8, 11], gamma: 0.1 });
     expect([0, 7, 8, 10, 11].map(schedule).map((lr) => Number(lr.toFixed(6)))).toEqual([1, 1, 0.1, 0.1, 0.01]);
+  });
+  it("fall along a power", () => {
+    const schedule = poly({ lr: 1, minLr: 0.2, totalSteps: 10, power: 2 });
+    // 0.2 + 0.8 (1 − t / 10)².
+    expect([0, 5, 9].map(schedule).map((lr) => Number(lr.toFixed(6)))).toEqual([1, 0.4, 0.208]);
   });
   it("stay constant", () => expect(constantRate(0.3)(1000)).toBe(0.3));
 });
