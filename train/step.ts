@@ -40,12 +40,12 @@ export function lossOf(model: Classifier, images: Tensor, targets: Tensor, { lab
 }
 
 const countCorrect = (logits: Tensor, targets: Tensor): Tensor =>
-  noGrad(() =>
-    logits
-      .argmax({ dim: 1 })
-      .eq(isFloating(targets.dtype) ? targets.argmax({ dim: 1 }) : targets)
-      .sum(),
-  );
+  noGrad(() => {
+    // Of token labels, the ground truth comes first.
+    const probabilities = targets.ndim === 3 ? targets.select(2, 0) : targets;
+    const labels = isFloating(targets.dtype) ? probabilities.argmax({ dim: 1 }) : targets;
+    return logits.argmax({ dim: 1 }).eq(labels).sum();
+  });
 
 /** One step as a plain function. Compile it, or call it as it is. */
 export function trainStep(model: Classifier, optimizer: Optimizer, options: TrainStepOptions = {}) {

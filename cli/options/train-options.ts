@@ -63,6 +63,10 @@ export const augmentFields = {
   mixupOffEpoch: number("<n>", "mix no more from this epoch on; 0: never", 0, wholeFrom(0)),
   smoothing: number("<e>", "label smoothing", 0.1, belowOne),
   tokenLabel: onSwitch("train with the loss of token labels (networks …_tklb)"),
+  tokenLabelData: openText(
+    "<folder>",
+    "token labels of a folder's pictures: <class>/<name>.pt, as published (default: the pictures' labels)",
+  ),
 } satisfies Fields;
 
 export const optimFields = {

@@ -20,22 +20,22 @@ import type { AugmentOptions, DataOptions } from "../options/train-options.js";
 export type DatasetName = DataOptions["dataset"];
 
 /** One half of a data set; `size` is the side of the made-up pictures. `classNames` are those of the other half, for folders. */
-export function openDataset(
-  split: Split,
-  {
-    dataset,
-    dataDir,
-    limit,
-    size,
-  }: { readonly dataset: DatasetName; readonly dataDir?: string; readonly limit?: number; readonly size: number },
-  classNames?: readonly string[],
-): Dataset {
-  const whole = open(split, dataset, dataDir, size, classNames);
-  return limit === undefined ? whole : firstOf(whole, limit);
+export function openDataset(split: Split, given: Given, classNames?: readonly string[]): Dataset {
+  const whole = open(split, given, classNames);
+  return given.limit === undefined ? whole : firstOf(whole, given.limit);
 }
 
-function open(split: Split, name: DatasetName, dataDir: string | undefined, size: number, classNames?: readonly string[]): Dataset {
-  switch (name) {
+interface Given {
+  readonly dataset: DatasetName;
+  readonly dataDir?: string;
+  readonly limit?: number;
+  readonly size: number;
+  /** The folder of token labels, for folders of pictures. */
+  readonly tokenLabels?: string;
+}
+
+function open(split: Split, { dataset, dataDir, size, tokenLabels }: Given, classNames?: readonly string[]): Dataset {
+  switch (dataset) {
     case "mnist":
       return mnist(split, { dataDir });
     case "fashion-mnist":
@@ -46,7 +46,7 @@ function open(split: Split, name: DatasetName, dataDir: string | undefined, size
       return cifar(100, split, dataDir);
     case "folder":
       if (dataDir === undefined) throw new OpError("data", "name the folder of pictures: crabro train FOLDER");
-      return imageFolder(dataDir, split, classNames);
+      return imageFolder(dataDir, split, classNames, tokenLabels);
     case "synthetic":
       // Both halves show the same patterns; the noise differs, as the test half begins where the other ends.
       return split === "train" ? synthetic({ length: 1024, side: size }) : synthetic({ length: 256, side: size, first: 1024 });

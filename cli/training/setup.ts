@@ -28,7 +28,7 @@ export type TrainData = ReturnType<typeof prepareData>;
 export function prepareData(options: TrainOptions) {
   const size = options.inputSize ?? modelInfo(options.model).inputSize;
   const { dataset, dataDir } = options;
-  const trainSet = openDataset("train", { dataset, dataDir, size, limit: options.trainLimit });
+  const trainSet = openDataset("train", { dataset, dataDir, size, limit: options.trainLimit, tokenLabels: options.tokenLabelData });
   const testSet = openDataset("test", { dataset, dataDir, size, limit: options.valLimit }, trainSet.classNames);
   const shown = evaluationTransform(trainSet, size, options);
   const shape: Shape = { inChans: shown.channels, numClasses: options.numClasses ?? trainSet.numClasses };
@@ -41,9 +41,14 @@ export function prepareData(options: TrainOptions) {
     throw new OpError("train", "label smoothing needs two classes or more; pass --smoothing 0");
   if (options.tokenLabel && !options.model.endsWith("_tklb"))
     throw new OpError("train", `${options.model} has no head for tokens; --token-label is for the networks …_tklb`);
+  if (options.tokenLabelData !== undefined && !(options.tokenLabel && dataset === "folder"))
+    throw new OpError("train", "--token-label-data goes with --token-label and a folder of pictures");
   const train = trainingTransform(shown, dataset, options);
   return { size, shape, trainSet, testSet, shown, train };
 }
+
+/** A token of the last map lies under so many pixels in each direction. */
+const tokenPixels = 32;
 
 /** Both loaders, on the default device. */
 export function makeLoaders(options: TrainOptions, { trainSet, testSet, shown, train, shape }: TrainData) {
@@ -58,7 +63,9 @@ export function makeLoaders(options: TrainOptions, { trainSet, testSet, shown, t
     dropLast: trainSet.length >= batchSize,
     repeats: Math.max(1, augRepeats),
     mixing,
-    targets: soft ? { classes: shape.numClasses, smoothing } : null,
+    targets: soft
+      ? { classes: shape.numClasses, smoothing, ...(options.tokenLabelData === undefined ? {} : { side: train.size / tokenPixels }) }
+      : null,
     broken: skipBroken ? "replace" : "refuse",
     workers: workersFor(trainSet, train, options.workers),
   });

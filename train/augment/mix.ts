@@ -83,6 +83,17 @@ export function mixImages(images: Float32Array, n: number, { channels, height, w
   }
 }
 
+/** Mixes rows of targets, `size` values an image, in place, as `mixImages` mixes the images. */
+export function mixRows(targets: Float32Array, n: number, size: number, lambda: number): void {
+  for (let i = 0; i < n >> 1; i++) {
+    for (let a = i * size, b = (n - 1 - i) * size; a < (i + 1) * size; a++, b++) {
+      const [x, y] = [targets[a], targets[b]];
+      targets[a] = x * lambda + y * (1 - lambda);
+      targets[b] = y * lambda + x * (1 - lambda);
+    }
+  }
+}
+
 /** Targets [N, classes]: λ of the own label and 1 − λ of that in reverse, each with `smoothing` spread over all classes. */
 export function mixTargets(labels: Int32Array, classes: number, lambda: number, smoothing: number): Float32Array {
   const n = labels.length;

@@ -67,6 +67,16 @@ export const evaluationFraming = (size: number, share = 0.875): Framing =>
 
 export { parseRandAugment };
 
+/** The part of a picture that is seen, in shares of its width and height, and whether it is seen the other way round. */
+export interface View {
+  readonly left: number;
+  readonly top: number;
+  readonly right: number;
+  readonly bottom: number;
+  readonly mirrored: boolean;
+  readonly upsideDown: boolean;
+}
+
 /** A picture framed as in evaluation. */
 export function frame(picture: Picture, { size, interpolation, framing }: Pick<Transform, "size" | "interpolation" | "framing">): Picture {
   if (framing.kind === "squash") return resize(picture, size, size, interpolation);
@@ -77,13 +87,31 @@ export function frame(picture: Picture, { size, interpolation, framing }: Pick<T
     const before = (size - framing.inner) >> 1;
     return crop(inner, -before, -before, size, size);
   }
-  const shorter = Math.floor(size / framing.share);
-  const scale = shorter / Math.min(picture.width, picture.height);
-  // The longer side is cut off to whole pixels, as torchvision does.
-  const side = (length: number, other: number): number => (length <= other ? shorter : Math.max(shorter, Math.trunc(length * scale)));
-  const [width, height] = [side(picture.width, picture.height), side(picture.height, picture.width)];
+  const [width, height] = shownSize(picture, size, framing.share);
   const whole = resize(picture, width, height, interpolation);
   return crop(whole, Math.round((width - size) / 2), Math.round((height - size) / 2), size, size);
+}
+
+/** The size of a whole picture of which the centre is shown. The longer side is cut off to whole pixels, as torchvision does. */
+function shownSize(picture: Picture, size: number, share: number): readonly [width: number, height: number] {
+  const shorter = Math.floor(size / share);
+  const scale = shorter / Math.min(picture.width, picture.height);
+  const side = (length: number, other: number): number => (length <= other ? shorter : Math.max(shorter, Math.trunc(length * scale)));
+  return [side(picture.width, picture.height), side(picture.height, picture.width)];
+}
+
+/** What `frame` shows. */
+function framedView(
+  picture: Picture,
+  { size, framing }: Pick<Transform, "size" | "framing">,
+): Pick<View, "left" | "top" | "right" | "bottom"> {
+  const [width, height] =
+    framing.kind === "crop"
+      ? shownSize(picture, size, framing.share)
+      : Array<number>(2).fill(framing.kind === "pad" ? framing.inner : size);
+  const left = framing.kind === "pad" ? -((size - width) >> 1) : Math.round((width - size) / 2);
+  const top = framing.kind === "pad" ? -((size - height) >> 1) : Math.round((height - size) / 2);
+  return { left: left / width, top: top / height, right: (left + size) / width, bottom: (top + size) / height };
 }
 
 /** Factors from 1 − amount to 1 + amount, in an order drawn as well. */
@@ -97,21 +125,40 @@ function jitter(picture: Picture, amount: number, draws: Draws): Picture {
   return current;
 }
 
-/** The pixels that training sees, before they are normalised. */
-export function augment(picture: Picture, transform: Transform, augmentation: Augmentation, draws: Draws): Picture {
+/** A picture as it is seen, before it is normalised. */
+export interface Seen {
+  readonly picture: Picture;
+  readonly view: View;
+}
+
+/** What training sees. */
+export function augment(picture: Picture, transform: Transform, augmentation: Augmentation, draws: Draws): Seen {
   const { size, interpolation } = transform;
   const { box, shift, hflip, vflip, colourJitter } = augmentation;
   let current: Picture;
+  let { left, top, right, bottom } = framedView(picture, transform);
   if (box === null) current = frame(picture, transform);
-  else current = resize(picture, size, size, interpolation, randomBox(picture.width, picture.height, box.scale, box.ratio, draws));
-  if (shift > 0) current = crop(current, draws.integer(2 * shift + 1) - shift, draws.integer(2 * shift + 1) - shift, size, size);
-  if (draws.chance(hflip)) current = flipHorizontally(current);
-  if (draws.chance(vflip)) current = flipVertically(current);
+  else {
+    const drawn = randomBox(picture.width, picture.height, box.scale, box.ratio, draws);
+    current = resize(picture, size, size, interpolation, drawn);
+    [left, right] = [drawn.left / picture.width, (drawn.left + drawn.width) / picture.width];
+    [top, bottom] = [drawn.top / picture.height, (drawn.top + drawn.height) / picture.height];
+  }
+  if (shift > 0) {
+    const [dx, dy] = [draws.integer(2 * shift + 1) - shift, draws.integer(2 * shift + 1) - shift];
+    current = crop(current, dx, dy, size, size);
+    const [across, down] = [(dx / size) * (right - left), (dy / size) * (bottom - top)];
+    [left, right, top, bottom] = [left + across, right + across, top + down, bottom + down];
+  }
+  const mirrored = draws.chance(hflip);
+  if (mirrored) current = flipHorizontally(current);
+  const upsideDown = draws.chance(vflip);
+  if (upsideDown) current = flipVertically(current);
   if (augmentation.randAugment !== null) {
     const fill = transform.mean.map((mean) => Math.min(255, Math.round(255 * mean)));
     current = randAugment(current, augmentation.randAugment, { draws, interpolation, fill });
   } else if (colourJitter > 0) current = jitter(current, colourJitter, draws);
-  return current;
+  return { picture: current, view: { left, top, right, bottom, mirrored, upsideDown } };
 }
 
 /** Bytes to planes [C, H, W] of (byte / 255 − mean) / std, at `offset` of `out`. */
@@ -144,11 +191,18 @@ function normalisation(mean: number, std: number): Float32Array {
   return table;
 }
 
-/** Writes a picture as a network sees it, planes [C, size, size], at `offset` of `out`. `draws` matter to augmentation alone. */
-export function applyTransform(picture: Picture, transform: Transform, draws: Draws, out: Float32Array, offset: number): void {
+/**
+ * Writes a picture as a network sees it, planes [C, size, size], at `offset` of `out`; returns what of it is seen. `draws` matter to augmentation
+ * alone.
+ */
+export function applyTransform(picture: Picture, transform: Transform, draws: Draws, out: Float32Array, offset: number): View {
   const { size, channels, augmentation } = transform;
   const given = withChannels(picture, channels);
-  const seen = augmentation === null ? frame(given, transform) : augment(given, transform, augmentation, draws);
-  normalise(seen, transform, out, offset);
+  const seen: Seen =
+    augmentation === null
+      ? { picture: frame(given, transform), view: { ...framedView(given, transform), mirrored: false, upsideDown: false } }
+      : augment(given, transform, augmentation, draws);
+  normalise(seen.picture, transform, out, offset);
   if (augmentation !== null) randomErase(out, offset, { channels, height: size, width: size }, augmentation.erasing, draws);
+  return seen.view;
 }

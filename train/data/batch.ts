@@ -1,18 +1,22 @@
 /** One batch on the host: what workers do. */
 import { OpError } from "../../engine/errors.js";
 import { Draws } from "../augment/draws.js";
-import { drawMix, type Mixing, mixImages, mixTargets } from "../augment/mix.js";
+import { drawMix, type Mixing, mixImages, mixRows, mixTargets } from "../augment/mix.js";
 import type { Picture } from "../augment/picture.js";
-import { applyTransform, type Transform } from "../augment/transform.js";
+import { applyTransform, type Transform, type View } from "../augment/transform.js";
 import type { Dataset, Source } from "./dataset.js";
+import { type TokenMap, tokenTargets } from "./token-map.js";
 
 /** How batches are made; the same for all of a loader's. Plain data. */
 export interface BatchRecipe {
   readonly source: Source;
   readonly transform: Transform;
   readonly mixing: Mixing | null;
-  /** Classes of the targets, and what is spread over them; null: targets are the labels. */
-  readonly targets: { readonly classes: number; readonly smoothing: number } | null;
+  /**
+   * Classes of the targets, and what is spread over them; with `side`, those of side × side tokens from the data set's token labels. null: targets
+   * are the labels.
+   */
+  readonly targets: { readonly classes: number; readonly smoothing: number; readonly side?: number } | null;
   readonly seed: number;
   /**
    * What happens to pictures that cannot be read. `refuse` throws, `replace` takes the next sample of the data set that can be read,
@@ -36,7 +40,7 @@ export interface HostBatch {
   /** [N, C, H, W] */
   readonly images: Float32Array;
   readonly labels: Int32Array;
-  /** [N, classes], or null where the labels are the targets. */
+  /** [N, classes], with token labels [N, classes, 2 + L], or null where the labels are the targets. */
   readonly targets: Float32Array | null;
   /** Numbers of the samples in the data set. */
   readonly indices: Int32Array;
@@ -52,10 +56,12 @@ export async function makeBatch(dataset: Dataset, recipe: BatchRecipe, order: Ba
   const images = new Float32Array(order.indices.length * size);
   const indices: number[] = [];
   const broken: string[] = [];
+  const maps: { readonly map: TokenMap; readonly view: View }[] = [];
+  const side = recipe.targets?.side;
   // While one picture is augmented, the next is read and decoded.
   const count = order.indices.length;
   const read = (i: number): Promise<ReadPicture | null> => {
-    const reading = firstReadable(dataset, order.indices[i], recipe.broken, broken);
+    const reading = firstReadable(dataset, order.indices[i], recipe.broken, broken, side !== undefined);
     reading.catch(() => undefined);
     return reading;
   };
@@ -65,8 +71,9 @@ export async function makeBatch(dataset: Dataset, recipe: BatchRecipe, order: Ba
     ahead = i + 1 < count ? read(i + 1) : null;
     if (found === null) continue;
     const draws = new Draws(seed, "sample", order.epoch, order.first + i);
-    applyTransform(found.picture, transform, draws, images, indices.length * size);
+    const view = applyTransform(found.picture, transform, draws, images, indices.length * size);
     indices.push(found.index);
+    if (found.map !== null) maps.push({ map: found.map, view });
   }
   const n = indices.length;
   const labels = Int32Array.from(indices, (index) => dataset.label(index));
@@ -75,7 +82,15 @@ export async function makeBatch(dataset: Dataset, recipe: BatchRecipe, order: Ba
     const mixes = mixing !== null && !(mixing.offEpoch > 0 && order.epoch >= mixing.offEpoch);
     const mix = mixes ? drawMix(mixing, planes, new Draws(seed, "batch", order.epoch, order.batch)) : { lambda: 1, box: null };
     mixImages(images, n, planes, mix);
-    targets = mixTargets(labels, recipe.targets.classes, mix.lambda, recipe.targets.smoothing);
+    const { classes, smoothing } = recipe.targets;
+    if (side === undefined) targets = mixTargets(labels, classes, mix.lambda, smoothing);
+    else {
+      const length = classes * (2 + side * side);
+      const made = new Float32Array(n * length);
+      maps.forEach(({ map, view }, i) => tokenTargets(map, view, labels[i], { classes, smoothing, side }, made, i * length));
+      mixRows(made, n, length, mix.lambda);
+      targets = made;
+    }
   }
   return {
     images: n === count ? images : images.slice(0, n * size),
@@ -89,6 +104,7 @@ export async function makeBatch(dataset: Dataset, recipe: BatchRecipe, order: Ba
 interface ReadPicture {
   readonly picture: Picture;
   readonly index: number;
+  readonly map: TokenMap | null;
 }
 
 /** Reads sample `index`, or where that is allowed the next one that can be read. */
@@ -97,11 +113,13 @@ async function firstReadable(
   index: number,
   policy: BatchRecipe["broken"],
   broken: string[],
+  withTokens: boolean,
 ): Promise<ReadPicture | null> {
+  if (withTokens && dataset.tokenMap === undefined) throw new OpError("data", `${dataset.name} has no token labels`);
   for (let tried = 0; tried < dataset.length; tried++) {
     const at = (index + tried) % dataset.length;
     try {
-      return { picture: await dataset.picture(at), index: at };
+      return { picture: await dataset.picture(at), index: at, map: withTokens ? (dataset.tokenMap?.(at) ?? null) : null };
     } catch (error) {
       if (policy === "refuse") throw error;
       broken.push(`${dataset.title(at)}: ${(error as Error).message}`);

@@ -1,5 +1,6 @@
 /** Labelled pictures. */
 import type { Picture } from "../augment/picture.js";
+import type { TokenMap } from "./token-map.js";
 
 /** Labelled pictures. */
 export interface Dataset {
@@ -21,6 +22,8 @@ export interface Dataset {
   label(index: number): number;
   /** Throws OpError naming the picture where it cannot be read. */
   picture(index: number): Picture | Promise<Picture>;
+  /** Labels of its places, where the data set has them. Throws OpError naming their file where it cannot be read. */
+  tokenMap?(index: number): TokenMap;
 }
 
 /** Everything that `openSource` needs. */
@@ -49,6 +52,8 @@ export interface FilesSource {
   readonly files: readonly string[];
   readonly labels: Int32Array;
   readonly classNames: readonly string[];
+  /** The folder of the token labels, `<class>/<name>.pt`; null: there are none. */
+  readonly tokenLabels: string | null;
 }
 
 /** Pictures made up from a seed. */

@@ -1,9 +1,10 @@
 /** Folders of pictures: one folder a class, below `train` and `val` (or `validation`, `test`). */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { extname, join } from "node:path";
+import { basename, extname, join } from "node:path";
 import { OpError } from "../../engine/errors.js";
 import type { Dataset, FilesSource, Split } from "./dataset.js";
 import { decodePicture } from "./decode.js";
+import { readTokenMap } from "./token-map.js";
 
 /** Mean and deviation of ImageNet's pixels, with which the published networks were trained. */
 export const imagenetStatistics = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
@@ -22,9 +23,9 @@ const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /**
  * One half of a folder of pictures. Classes are the folders' names in order; pictures may lie in folders below. `classNames` are those
- * of the training half, so that both number them alike.
+ * of the training half, so that both number them alike. `tokenLabels` is the folder of the pictures' token labels.
  */
-export function imageFolder(root: string, split: Split, classNames?: readonly string[]): Dataset {
+export function imageFolder(root: string, split: Split, classNames?: readonly string[], tokenLabels: string | null = null): Dataset {
   if (!existsSync(root) || !statSync(root).isDirectory()) throw new OpError("imageFolder", `there is no folder ${root}`);
   const folder = splitFolders[split].map((name) => join(root, name)).find((path) => existsSync(path));
   if (folder === undefined)
@@ -48,13 +49,16 @@ export function imageFolder(root: string, split: Split, classNames?: readonly st
   }
   if (files.length === 0)
     throw new OpError("imageFolder", `${folder} holds no pictures; expected ${folder}/<class>/<picture>, ${pictureExtensions.join(", ")}`);
-  return openFiles({ kind: "files", name: folder, folder, files, labels: Int32Array.from(labels), classNames: names });
+  return openFiles({ kind: "files", name: folder, folder, files, labels: Int32Array.from(labels), classNames: names, tokenLabels });
 }
 
 /** A data set of files that are decoded when they are wanted. */
 export function openFiles(source: FilesSource): Dataset {
-  const { name, folder, files, labels, classNames } = source;
+  const { name, folder, files, labels, classNames, tokenLabels } = source;
   const path = (index: number): string => join(folder, files[index]);
+  // Names end at their first point, as their makers have it.
+  const mapPath = (labelFolder: string, index: number): string =>
+    join(labelFolder, classNames[labels[index]], `${basename(files[index]).split(".")[0]}.pt`);
   return {
     name,
     length: files.length,
@@ -67,5 +71,6 @@ export function openFiles(source: FilesSource): Dataset {
     title: path,
     label: (index) => labels[index],
     picture: (index) => decodePicture(readFileSync(path(index)), path(index)),
+    ...(tokenLabels === null ? {} : { tokenMap: (index: number) => readTokenMap(mapPath(tokenLabels, index), classNames.length) }),
   };
 }

@@ -21,4 +21,5 @@ export * from "./semantic.js";
 export * from "./source.js";
 export * from "./synthetic.js";
 export * from "./tar.js";
+export * from "./token-map.js";
 export * from "./write-coco.js";

@@ -38,7 +38,7 @@ export interface Batch {
   readonly images: Tensor;
   /** [N] int32 */
   readonly labels: Tensor;
-  /** The labels, or [N, classes] float32. */
+  /** The labels, or [N, classes] float32, with token labels [N, classes, 2 + L]. */
   readonly targets: Tensor;
   /** Numbers of the samples in the data set. */
   readonly indices: Int32Array;
@@ -141,6 +141,11 @@ export class DataLoader implements BatchSource<Batch> {
     return this.#pool.make(order);
   }
 
+  #targetShape(n: number): readonly number[] {
+    const { classes = 0, side } = this.#recipe.targets ?? {};
+    return side === undefined ? [n, classes] : [n, classes, 2 + side * side];
+  }
+
   #toDevice({ images, labels, targets, indices }: HostBatch): Batch {
     const { device } = this.#options;
     const { size, channels } = this.transform;
@@ -149,7 +154,7 @@ export class DataLoader implements BatchSource<Batch> {
     return {
       images: fromHost(images, [n, channels, size, size], "float32", device),
       labels: labelTensor,
-      targets: targets === null ? labelTensor : fromHost(targets, [n, targets.length / n], "float32", device),
+      targets: targets === null ? labelTensor : fromHost(targets, this.#targetShape(n), "float32", device),
       indices,
       size: n,
     };

@@ -19,6 +19,7 @@ import {
   randomErase,
   type Transform,
 } from "../../../train/augment/index.js";
+import { epochOrder } from "../../../train/data/index.js";
 
 const stream = (index: number): Draws => new Draws(7, "sample", 0, index);
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -166,6 +167,15 @@ describe("random erasing", () => {
   });
 });
 
+describe("repeated augmentation", () => {
+  it("shows each picture several times in a row, and as many fewer pictures", () => {
+    const order = epochOrder(10, 3, { shuffle: true, seed: 1, repeats: 3 });
+    const plain = epochOrder(10, 3, { shuffle: true, seed: 1, repeats: 1 });
+    expect([...order]).toEqual([0, 0, 0, 1, 1, 1, 2, 2, 2, 3].map((i) => plain[i]));
+    expect([...plain].sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+});
+
 describe("mixing", () => {
   it("spreads labels as timm does", () => {
     // Two images of classes 0 and 2 of 4, λ = 0.75, smoothing 0.2: off 0.05, on 0.85.
@@ -227,6 +237,26 @@ describe("transforms", () => {
     const padded = frame(blank(2, 2, 1, [9]), { ...format, framing: { kind: "pad", inner: 2 } });
     expect([...padded.data]).toEqual([0, 0, 0, 0, 0, 9, 9, 0, 0, 9, 9, 0, 0, 0, 0, 0]);
     expect(() => frame(ramp, { ...format, framing: { kind: "pad", inner: 5 } })).toThrow("pictures of 5 pixels do not fit into 4");
+  });
+
+  it("mirror as often as asked, and say what is seen", () => {
+    const transform: Transform = { ...format, framing: { kind: "squash" }, augmentation: { ...noAugmentation, hflip: 0.3, vflip: 0.7 } };
+    let [mirrored, upsideDown] = [0, 0];
+    const out = new Float32Array(16);
+    for (let i = 0; i < 400; i++) {
+      const view = applyTransform(ramp, transform, stream(i), out, 0);
+      expect(out[0] > out[3]).toBe(view.mirrored);
+      mirrored += Number(view.mirrored);
+      upsideDown += Number(view.upsideDown);
+    }
+    // 400 · p ± four deviations.
+    expect(Math.abs(mirrored - 120)).toBeLessThan(37);
+    expect(Math.abs(upsideDown - 280)).toBeLessThan(37);
+    // Four of eight pixels' width; and two pixels with one around them.
+    const centre = applyTransform(ramp, { ...format, framing: { kind: "crop", share: 1 }, augmentation: null }, stream(0), out, 0);
+    expect(centre).toEqual({ left: 0.25, top: 0, right: 0.75, bottom: 1, mirrored: false, upsideDown: false });
+    const padded = applyTransform(blank(2, 2, 1), { ...format, framing: { kind: "pad", inner: 2 }, augmentation: null }, stream(0), out, 0);
+    expect([padded.left, padded.right]).toEqual([-0.5, 1.5]);
   });
 
   it("normalise, and do the same for the same draws", () => {
