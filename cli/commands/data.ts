@@ -47,7 +47,7 @@ export function dataCommand(): Command {
     .argument("[folder]", "data; one of pictures unless --dataset says otherwise")
     .addOption(new Option("--fetch <set>", "download a data set").choices(Object.keys(publicSets)))
     .option("--to <folder>", "where fetched files go (default: data/<set>)")
-    .option("--show <n>", "write a contact sheet of n augmented pictures", wholeNumber)
+    .option("--show <n>", "write a contact sheet of n augmented pictures; of one, the picture itself", wholeNumber)
     .option("--output <file>", "the sheet, a PNG", "sheet.png")
     .option("--recipe <network>", "augment as a published recipe does");
   return addFields(command.optionsGroup("Pictures:"), showFields)
@@ -108,6 +108,7 @@ async function show(folder: string | undefined, count: number, { output, recipe 
   );
   const pixels = images.length / labels.length;
   const pictures = Array.from(labels, (_, i) => denormalised(images.subarray(i * pixels, (i + 1) * pixels), transform));
-  writeAtomically(output, encodePng(contactSheet(pictures, Math.ceil(Math.sqrt(pictures.length)))));
-  process.stdout.write(`${pictures.length} pictures of ${dataset.name} in ${output}\n`);
+  const sheet = pictures.length === 1 ? pictures[0] : contactSheet(pictures, Math.ceil(Math.sqrt(pictures.length)));
+  writeAtomically(output, encodePng(sheet));
+  process.stdout.write(`${pictures.length} ${pictures.length === 1 ? "picture" : "pictures"} of ${dataset.name} in ${output}\n`);
 }
