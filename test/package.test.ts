@@ -5,7 +5,9 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import "../index.js";
 import manifest from "../package.json" with { type: "json" };
+import { writePictures } from "./train/pictures-folder.js";
 
 const root = resolve(import.meta.dirname, "..");
 const folder = mkdtempSync(join(tmpdir(), "crabro-package-"));
@@ -93,11 +95,15 @@ describe("the packed package", () => {
     expect(answer).toBe("[ 2, 4, 6 ]\n");
   });
 
-  it("trains, with workers that load pictures, and evaluates what it trained", async () => {
-    const data = ["--dataset", "synthetic", "--val-limit", "8", "-b", "4", "--workers", "2", "--device", "cpu"];
-    const trained = await node(command, "train", ...data, "--train-limit", "8", "--epochs", "1", "--output", "run");
+  it("trains on a folder of pictures, which workers load, evaluates what it trained, and says what a picture shows", async () => {
+    writePictures(join(app, "photos"), 4);
+    const data = ["photos", "-b", "4", "--workers", "2", "--device", "cpu"];
+    const trained = await node(command, "train", ...data, "--epochs", "1", "--output", "run");
     const [result] = /^\* Acc@1 .*$/m.exec(trained) as RegExpExecArray;
     expect(readdirSync(join(app, "run"))).toEqual(expect.arrayContaining(["last.safetensors", "log.txt", "report.html", "summary.csv"]));
-    expect(await node(command, "eval", ...data, "--checkpoint", join("run", "last.safetensors"))).toContain(result);
+    const checkpoint = ["--checkpoint", join("run", "last.safetensors")];
+    expect(await node(command, "eval", ...data, ...checkpoint)).toContain(result);
+    const picture = join("photos", "val", "red", "0.png");
+    expect(await node(command, "predict", picture, ...checkpoint, "--topk", "3")).toMatch(/0\.png: (\w+ [\d.]+% *){3}\n$/);
   });
 });
