@@ -114,7 +114,21 @@ describe("crabro train", () => {
 
   it("stops where numbers go wrong, naming the operation and keeping the last good state, or leaves such steps out", async () => {
     // The first step sends the weights out of all bounds.
-    const wild = [...small, "--epochs", "1", "--opt", "sgd", "--lr", "1e30", "--warmup-epochs", "0", "--clip-grad", "0"];
+    const wild = [
+      ...small,
+      "--train-limit",
+      "32",
+      "--epochs",
+      "1",
+      "--opt",
+      "sgd",
+      "--lr",
+      "1e30",
+      "--warmup-epochs",
+      "0",
+      "--clip-grad",
+      "0",
+    ];
     const errors = vi.spyOn(console, "error").mockImplementation(() => undefined);
     expect(await main(["train", ...wild, "--output", dir("stopped")])).toBe(2);
     expect(errors.mock.calls).toEqual([
@@ -129,8 +143,8 @@ describe("crabro train", () => {
     );
     output = "";
     expect(await main(["train", ...wild, "--on-nan", "skip", "--output", dir("skipped")])).toBe(0);
-    expect(output.match(/^left out: the .* at step [123] of epoch 0/gm)?.length).toBe(3);
-    expect(JSON.parse(readFileSync(join(dir("skipped"), "log.txt"), "utf8"))).toMatchObject({ skipped_steps: 3 });
+    expect(output).toMatch(/^left out: the .* at step 1 of epoch 0/m);
+    expect(JSON.parse(readFileSync(join(dir("skipped"), "log.txt"), "utf8"))).toMatchObject({ skipped_steps: 1 });
   });
 
   it("refuses to resume what is no run", async () => {
