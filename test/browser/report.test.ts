@@ -3,8 +3,19 @@ import { writeFileSync } from "node:fs";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../../index.js";
+import { accuracyColumns } from "../../cli/training/classify.js";
 import { synthetic } from "../../train/data/index.js";
-import { Confusion, type EpochRecord, emptyTrace, Gallery, reportHtml, showPictures, traced } from "../../train/report/index.js";
+import {
+  Confusion,
+  confusionPart,
+  type EpochRecord,
+  emptyTrace,
+  Gallery,
+  galleryPart,
+  reportHtml,
+  showPictures,
+  traced,
+} from "../../train/report/index.js";
 import { launchBrowser } from "./harness.js";
 
 let browser: Browser;
@@ -42,12 +53,10 @@ async function madeUp(): Promise<string> {
       epoch,
       lr: 4e-3 / (epoch + 1),
       trainLoss: loss,
-      trainTop1: 95 - 60 * Math.exp(-epoch),
+      train: { top1: 95 - 60 * Math.exp(-epoch) },
       gradNorm: 1.2,
       skipped: 0,
-      evalLoss: loss,
-      evalTop1: 96 - 50 * Math.exp(-epoch),
-      evalTop5: 99,
+      test: { loss, top1: 96 - 50 * Math.exp(-epoch), top5: 99 },
       ema,
     };
   });
@@ -61,10 +70,12 @@ async function madeUp(): Promise<string> {
     args: { model: "hornet_micro_7x7", epochs: 6, lr: 4e-3 },
     history: { epochs, trace, best: { epoch: 5, metric: 96.73 } },
     updates,
-    classNames: dataset.classNames,
-    confusion,
-    right,
-    wrong,
+    columns: accuracyColumns,
+    sections: [
+      confusionPart(confusion, dataset.classNames),
+      galleryPart("Wrong, and sure of it", wrong, dataset.classNames),
+      galleryPart("Right, and sure of it", right, dataset.classNames),
+    ].join(""),
   });
 }
 

@@ -126,8 +126,8 @@ describe("files of token labels", () => {
     const transform = plainTransform(dataset, 64);
     const loader = new DataLoader(dataset, { batchSize: 4, transform, targets: { classes: 3, smoothing: 0, side: 2 } });
     for await (const batch of loader.epoch()) {
-      const { loss, correct, finite } = await step([batch]);
-      expect([finite, loss > 0, correct >= 0 && correct <= 4]).toEqual([true, true, true]);
+      const { loss, finite } = await step([batch]);
+      expect([finite, loss > 0]).toEqual([true, true]);
     }
   });
 
