@@ -29,6 +29,7 @@ export interface AssignOptions {
   readonly negIou: number;
   /** Whether the boxes that overlap an object most learn it even below `posIou`, from `minPosIou` on. */
   readonly matchLowQuality: boolean;
+  /** See `matchLowQuality`. */
   readonly minPosIou: number;
 }
 

@@ -50,6 +50,7 @@ export function makeBackbone(name: string, options: BackboneOptions = {}): Backb
 export interface BackboneOptions {
   /** Channels of the images. Default: those of the network as published. */
   readonly inChans?: number;
+  /** Drop-path rate of the last block; the rates rise evenly from 0. Default 0. */
   readonly dropPathRate?: number;
   /** Side of the images that a GF network's filters are made for. */
   readonly inputSize?: number;
@@ -58,6 +59,7 @@ export interface BackboneOptions {
 export interface DetectorOptions extends MaskRCNNOptions, Omit<BuildOptions, "init"> {
   /** Default `det_backbone_small_7x7`. */
   readonly backbone?: string;
+  /** Channels, drop path and size of the backbone. */
   readonly backboneOptions?: BackboneOptions;
   /** Default `fpn`. */
   readonly neck?: NeckName;

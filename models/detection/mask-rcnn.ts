@@ -42,8 +42,20 @@ export interface Pyramid {
 }
 
 /**
- * Mask R-CNN of a backbone and a pyramid; `maskRCNN` builds it by name. `losses` is for training, `Detector` for use; `forward` gives what
- * depends on the images alone.
+ * Images [N, 3, H, W] → the neck's maps and what the proposal network says of every anchor (`Pyramid`); `losses` trains it, and a `Detector`
+ * finds objects with it. `maskRCNN` puts one together by the names of its parts.
+ *
+ * Throws OpError where the neck has not a map for each of the anchors' strides. Reference: He et al. (2017), section 3; mmdet's `MaskRCNN`.
+ *
+ * ```ts
+ * import { rand } from "crabro";
+ * import { createModel, HorFPN, MaskRCNN } from "crabro/models";
+ *
+ * const backbone = createModel("hornet_micro_7x7", { inChans: 3, featuresOnly: true });
+ * const neck = new HorFPN([16, 32, 64, 128], { outChannels: 32 });
+ * const model = new MaskRCNN(backbone, neck, 32, { numClasses: 10 });
+ * model.forward(rand([1, 3, 64, 64])).maps.map((map) => map.shape); // [1, 32, 16, 16], …, [1, 32, 1, 1]
+ * ```
  */
 export class MaskRCNN extends Module {
   readonly backbone: Backbone;

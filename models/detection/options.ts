@@ -5,14 +5,17 @@ import type { ProposalOptions } from "./proposals.js";
 import type { SampleOptions } from "./sample.js";
 
 export interface MaskRCNNOptions {
+  /** Classes of objects; the ground is one more. */
   readonly numClasses: number;
+  /** Boxes that lie over the picture, to be moved onto objects. */
   readonly anchors?: AnchorOptions;
   /** Channels inside the proposal network. Default: those of the neck. */
   readonly rpnChannels?: number;
   /** Which anchors the proposal network learns from. */
   readonly rpn?: Partial<AssignOptions & SampleOptions>;
-  /** What it proposes in training, and in use. */
+  /** What it proposes in training. */
   readonly proposals?: Partial<ProposalOptions>;
+  /** What it proposes in use. */
   readonly testProposals?: Partial<ProposalOptions>;
   /** Levels of the neck that regions are read from, finest first. Default 4. */
   readonly regionLevels?: number;
@@ -30,12 +33,15 @@ export interface MaskRCNNOptions {
   readonly maskRegions?: number;
   /** Elements along a side of what the mask head sees; its masks are twice as fine. Default 14. */
   readonly maskSize?: number;
-  /** Width and number of its 3×3 convolutions. Default 256 and 4. */
+  /** Width of its 3×3 convolutions. Default 256. */
   readonly maskChannels?: number;
+  /** How many of them there are. Default 4. */
   readonly maskConvs?: number;
-  /** Of what is found, the least score, the greatest overlap within a class, and how many a picture. Default 0.05, 0.5, 100. */
+  /** Least score of what is found. Default 0.05. */
   readonly scoreThreshold?: number;
+  /** Greatest overlap of what is found of one class. Default 0.5. */
   readonly nmsIou?: number;
+  /** Finds of a picture at the most. Default 100. */
   readonly maxPerImage?: number;
 }
 

@@ -9,6 +9,7 @@ export interface ProposalOptions {
   readonly nmsPre: number;
   /** Overlap above which the lesser of two proposals of a level goes. */
   readonly nmsIou: number;
+  /** Proposals of a picture at the most. */
   readonly maxPerImage: number;
   /** Proposals no larger than this, in pixels, go. */
   readonly minSize: number;
