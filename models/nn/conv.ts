@@ -72,13 +72,18 @@ export class Conv2d extends Module {
 }
 
 export interface ConvTranspose2dOptions extends BuildOptions {
+  /** Places of the result from one of the input to the next. Default 1. */
   readonly stride?: Pair;
+  /** Taken off at the border. Default 0. */
   readonly padding?: Pair;
+  /** Default true. */
   readonly bias?: boolean;
 }
 
 /**
  * Transposed convolution of x [N, in, H, W] with weight [in, out, kh, kw] → [N, out, (H − 1) · stride − 2 · padding + kh, …].
+ *
+ * Throws OpError for other input. Reference: torch.nn.ConvTranspose2d.
  *
  * ```ts
  * import { rand } from "crabro";

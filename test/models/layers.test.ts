@@ -38,6 +38,7 @@ const cases: Readonly<Record<string, Case>> = {
     refusesToBe: [() => new nn.Conv2d(16, 8, 3, { groups: 3 })],
     refuses: noMaps,
   },
+  "nn.ConvTranspose2d": { make: () => new nn.ConvTranspose2d(16, 8, 2, { stride: 2 }), takes: map, gives: [2, 8, 8, 12], refuses: noMaps },
   "nn.DropPath": { make: () => new nn.DropPath(0.2), takes: map, gives: map, refusesToBe: [() => new nn.DropPath(1)] },
   "nn.Dropout": { make: () => new nn.Dropout(0.2), takes: [3], gives: [3], refusesToBe: [() => new nn.Dropout(-0.1)] },
   "nn.Dropout2d": {
