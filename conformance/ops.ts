@@ -9,6 +9,7 @@ import { compareElements, Verdict } from "./compare.js";
 import { type Folder, HostTensor } from "./folder.js";
 import { type Api, conclude, failed, Missing, need, type Outcome, oneLine, outcomeOf } from "./outcome.js";
 import { compareTied } from "./ties.js";
+import { wider } from "./wider.js";
 
 interface CallCase {
   readonly id: string;
@@ -32,6 +33,7 @@ export interface OpCase extends CallCase {
 }
 
 export interface ErrorCase extends CallCase {
+  /** Whether the call makes no sense, or is one that PyTorch refuses for reasons of its own. */
   readonly kind: "invalid" | "torch_limit";
 }
 
@@ -167,7 +169,10 @@ function checkForms(expected: readonly Expected[], verdict: Verdict): void {
   }
 }
 
-/** A call that must be refused, when it is made or when its result is read, by an error of our own. Never throws. */
+/**
+ * A call that must be refused, when it is made or when its result is read, by an error of our own; where only PyTorch has to refuse it, the
+ * result that `wider.ts` gives, and the documentation states, will do. Never throws.
+ */
 export async function runErrorCase(api: Api, device: Device, test: ErrorCase): Promise<Outcome> {
   const none = (name: string): HostTensor => {
     throw new Error(`an error case names a stored tensor: ${name}`);
@@ -178,12 +183,19 @@ export async function runErrorCase(api: Api, device: Device, test: ErrorCase): P
   } catch (error) {
     return outcomeOf(error, device.name);
   }
+  let read: readonly TypedArray[];
   try {
-    const results = flattenResult(await prepared.run());
-    await Promise.all(results.map((result) => result.data()));
+    read = await Promise.all(flattenResult(await prepared.run()).map((result) => result.data()));
   } catch (error) {
     if (error instanceof OpError || error instanceof BackendError) return { status: "passed", error: 0, message: "" };
     return failed(`threw ${oneLine(error)}, which is no error of ours`);
   }
-  return failed("was accepted, but must be refused");
+  if (test.kind === "invalid") return failed("was accepted, but must be refused");
+  const documented = wider.get(test.op);
+  if (documented === undefined || read.length !== 1) return failed("was accepted, and no documented result says what it means");
+  const want = Float64Array.from(documented.want(prepared.call.positional));
+  const verdict = new Verdict();
+  if (read[0].length !== want.length) verdict.fail("output 0", `${read[0].length} elements, want ${want.length}`);
+  else verdict.add("output 0", compareElements(read[0], want, 1e-6, 1e-6));
+  return conclude(verdict);
 }

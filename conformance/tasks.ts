@@ -20,7 +20,7 @@ interface Index<T> {
   readonly cases: readonly T[];
 }
 
-/** Every case that counts, in the order of the index; PyTorch's own limits (`torch_limit`) do not. */
+/** Every case, in the order of the index. */
 export function tasksOf(folder: Folder): Task[] {
   if (folder.kind === "models") {
     const manifests = folder
@@ -41,10 +41,9 @@ export function tasksOf(folder: Folder): Task[] {
     run: (api, device) => runOpCase(api, device, folder, test),
   }));
   if (!folder.has("errors.json")) return tasks;
-  const errors = (folder.json("errors.json") as Index<ErrorCase>).cases.filter((test) => test.kind !== "torch_limit");
   return [
     ...tasks,
-    ...errors.map((test) => ({
+    ...(folder.json("errors.json") as Index<ErrorCase>).cases.map((test) => ({
       id: test.id,
       op: test.op,
       family: "errors",

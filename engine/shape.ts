@@ -67,6 +67,10 @@ export function broadcastShapes(op: string, ...shapes: Shape[]): number[] {
   return out;
 }
 
+/** Whether a tensor of shape `from` can be repeated along dims of size 1, and new ones in front, to have shape `to`. */
+export const broadcastsTo = (from: Shape, to: Shape): boolean =>
+  from.length <= to.length && from.every((size, i) => size === 1 || size === to[to.length - from.length + i]);
+
 /** Throws unless every size is a whole number ≥ 0. */
 export function checkShape(op: string, shape: Shape): void {
   for (const size of shape) {

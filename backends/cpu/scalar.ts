@@ -2,7 +2,7 @@
 import { type DType, isFloating } from "../../engine/dtype.js";
 import { InternalError } from "../../engine/errors.js";
 import type { CallExpr, Combine } from "../../engine/kernel/ir.js";
-import { castValue, erf, floorDivide, floorModulo, power, roundHalfEven, threefry2x32 } from "../../engine/kernel/scalar.js";
+import { castValue, erf, floorDivide, floorModulo, jumps, power, roundHalfEven, threefry2x32 } from "../../engine/kernel/scalar.js";
 import { javaScriptWords } from "../loops/names.js";
 import { asNumber, atom, binary, call, type Dialect, operand, prefix, strength, type Text } from "../loops/text.js";
 
@@ -90,7 +90,8 @@ function printInt(e: CallExpr, args: readonly Text[]): Text | null {
 }
 
 function printFloat(e: CallExpr, args: readonly Text[]): Text | null {
-  const [a, b] = args as [Text, Text];
+  const [first, b] = args as [Text, Text];
+  const a = jumps.has(e.fn) && e.dtype === "float32" && e.args[0].op !== "load" ? call("Math.fround", first) : first;
   switch (e.fn) {
     case "add":
       return binary(a, "+", b, strength.sum);

@@ -2,6 +2,7 @@
 import { type DType, isFloating } from "../../engine/dtype.js";
 import { InternalError } from "../../engine/errors.js";
 import type { CallExpr, Combine, Expr } from "../../engine/kernel/ir.js";
+import { jumps } from "../../engine/kernel/scalar.js";
 import { javaScriptWords } from "../loops/names.js";
 import { asNumber, atom, binary, call, type Dialect, operand, prefix, strength, type Text } from "../loops/text.js";
 import { helpers, helpersIn } from "./helpers.js";
@@ -87,7 +88,8 @@ function integer(e: CallExpr, args: readonly Text[]): Text | null {
 }
 
 function float(e: CallExpr, args: readonly Text[]): Text | null {
-  const [a, b] = args as [Text, Text];
+  const [first, b] = args as [Text, Text];
+  const a = jumps.has(e.fn) && e.args[0].op !== "load" ? call("Math.fround", first) : first;
   switch (e.fn) {
     case "add":
       return binary(a, "+", b, strength.sum);

@@ -6,7 +6,7 @@ import { cast } from "../ops/cast.js";
 import { anyDType, checkOptions, checkTensor, floatingType } from "../ops/check.js";
 import { abs, add, div, mul, sub } from "../ops/elementwise.js";
 import { atan, exp, expm1, log1p, sigmoid, sqrt, tanh } from "../ops/elementwise-float.js";
-import { eq, ge, gt, isnan, le, logicalOr, lt, where } from "../ops/elementwise-logic.js";
+import { eq, ge, gt, le, logicalOr, lt, where } from "../ops/elementwise-logic.js";
 import { identity } from "../ops/identity.js";
 import { filled, filledLike } from "../ops/leaf.js";
 import { operandTensor } from "../ops/operands.js";
@@ -115,12 +115,9 @@ export function isinf(x: Tensor): Tensor {
   return isFloating(x.dtype) ? eq(abs(x), Number.POSITIVE_INFINITY) : filled(0, x.shape, "bool", x.device);
 }
 
-/** Whether x or a bound says "not a number"; known beforehand for numbers. */
-const isNotANumber = (bound: Tensor | number): Tensor | boolean => (typeof bound === "number" ? Number.isNaN(bound) : isnan(bound));
-
 /**
  * x where it lies in [min, max], else the nearer bound; bounds are numbers or tensors, broadcast; where min > max the result is max.
- * NaN in any of them gives NaN. At a bound the gradient is x's. Throws without any bound. Reference: torch.clamp.
+ * NaN in any of them gives NaN, without a gradient. At a bound the gradient is x's. Throws without any bound. Reference: torch.clamp.
  */
 export function clamp(x: Tensor, options: { readonly min?: Tensor | number | null; readonly max?: Tensor | number | null }): Tensor {
   checkTensor("clamp", x);
@@ -129,12 +126,15 @@ export function clamp(x: Tensor, options: { readonly min?: Tensor | number | nul
   if (min === null && max === null) throw new OpError("clamp", "needs a bound: { min }, { max } or both");
   const bounds = [min, max].filter((bound) => bound instanceof Tensor);
   broadcastShapes("clamp", x.shape, ...bounds.map((bound) => bound.shape));
-  let result = x;
-  if (min !== null) result = where(outside(lt(result, min), isNotANumber(min)), min, result);
-  if (max !== null) result = where(outside(gt(result, max), isNotANumber(max)), max, result);
-  return result;
+  const above = min === null ? x : kept(gt(min, x), ge(x, min), x, min);
+  return max === null ? above : kept(lt(max, above), le(above, max), above, max);
 }
-const outside = (beyond: Tensor, unknown: Tensor | boolean): Tensor => (unknown === false ? beyond : logicalOr(beyond, unknown));
+
+/** The bound where x is beyond it, x where it is not, and NaN where it is neither. */
+function kept(beyond: Tensor, inside: Tensor, x: Tensor, bound: Tensor | number): Tensor {
+  const result = where(beyond, bound, x);
+  return isFloating(result.dtype) ? where(logicalOr(beyond, inside), result, Number.NaN) : result;
+}
 
 /** max(x, 0); the gradient at 0 is 0. Reference: torch.nn.functional.relu. */
 export function relu(x: Tensor): Tensor {
@@ -142,13 +142,14 @@ export function relu(x: Tensor): Tensor {
   return where(le(x, 0), 0, x);
 }
 
-/** x kept in [minVal, maxVal] (default ±1), with gradient 0 at the bounds. Reference: torch.nn.functional.hardtanh. */
+/** x kept in [minVal, maxVal] (default ±1), with gradient 0 at the bounds, and for NaN. Reference: torch.nn.functional.hardtanh. */
 export function hardtanh(x: Tensor, options?: { readonly minVal?: number; readonly maxVal?: number }): Tensor {
   checkTensor("hardtanh", x);
   checkOptions("hardtanh", options, ["minVal", "maxVal"]);
   const { minVal = -1, maxVal = 1 } = options ?? {};
   const bound = (value: number): Tensor => operandTensor("hardtanh", value, x.dtype, x.device);
-  return where(le(x, minVal), bound(Math.min(minVal, maxVal)), where(ge(x, maxVal), bound(maxVal), x));
+  const inside = isFloating(x.dtype) ? where(lt(x, maxVal), x, Number.NaN) : x;
+  return where(le(x, minVal), bound(Math.min(minVal, maxVal)), where(ge(x, maxVal), bound(maxVal), inside));
 }
 
 /** x kept in [0, 6]. Reference: torch.nn.functional.relu6. */

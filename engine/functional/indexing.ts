@@ -14,6 +14,7 @@ import {
   prepareSource,
   scatterAdd,
   scatterSumOp,
+  unwritten,
 } from "../ops/index.js";
 import { filled } from "../ops/leaf.js";
 import { operandTensor } from "../ops/operands.js";
@@ -91,7 +92,7 @@ export function scatter(
   const source = src instanceof Tensor ? prepareSource("scatter", wide, at, places, src) : src;
   if (typeof source !== "number" && !(source instanceof Tensor))
     throw new OpError("scatter", `src must be a tensor or a number; got ${String(src)}`);
-  if (places.numel === 0) return alias(x);
+  if (places.numel === 0) return source instanceof Tensor ? unwritten(x, source) : alias(x);
   checkIndexFits("scatter", places.shape, wide.shape, at, "the input");
   const size = wide.shape[at];
   const checked = checkIndexValues("scatter", places, size);

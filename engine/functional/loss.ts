@@ -3,9 +3,9 @@ import { OpError } from "../errors.js";
 import { cast } from "../ops/cast.js";
 import { checkOptions, checkTensor, hostValues } from "../ops/check.js";
 import { inRange } from "../ops/identity.js";
-import { broadcastShapes, type Shape, sameShape, showShape } from "../shape.js";
+import { broadcastShapes, broadcastsTo, type Shape, sameShape, showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
-import { abs, add, div, exp, le, log, lt, mul, neg, softplus, square, sub, where } from "./elementwise.js";
+import { abs, add, div, eq, exp, ge, le, log, logicalOr, mul, neg, softplus, square, sub, where } from "./elementwise.js";
 import { mean, sum } from "./reduction.js";
 
 export { type ClassLossOptions, type CrossEntropyOptions, crossEntropy, nllLoss } from "./loss-classes.js";
@@ -57,9 +57,8 @@ export function smoothL1Loss(input: Tensor, target: Tensor, options: LossOptions
   checkPair("smoothL1Loss", input, target, options, ["beta"]);
   const { beta = 1, reduction } = options;
   if (!(beta >= 0)) throw new OpError("smoothL1Loss", `beta is ${beta}; expected 0 or more`);
-  const distance = abs(sub(input, target));
-  if (beta === 0) return reduceLoss("smoothL1Loss", distance, reduction);
-  return reduceLoss("smoothL1Loss", where(lt(distance, beta), mul(square(distance), 0.5 / beta), sub(distance, beta / 2)), reduction);
+  const d = sub(input, target);
+  return reduceLoss("smoothL1Loss", beta === 0 ? abs(d) : smoothedDistance(d, beta, 0.5 / beta, 1), reduction);
 }
 
 /** With d = |input − target|: d² / 2 where d ≤ delta (default 1), else delta · (d − delta / 2). */
@@ -67,8 +66,16 @@ export function huberLoss(input: Tensor, target: Tensor, options: LossOptions & 
   checkPair("huberLoss", input, target, options, ["delta"]);
   const { delta = 1, reduction } = options;
   if (!(delta > 0)) throw new OpError("huberLoss", `delta is ${delta}; expected more than 0`);
-  const distance = abs(sub(input, target));
-  return reduceLoss("huberLoss", where(le(distance, delta), mul(square(distance), 0.5), mul(sub(distance, delta / 2), delta)), reduction);
+  return reduceLoss("huberLoss", smoothedDistance(sub(input, target), delta, 0.5, delta), reduction);
+}
+
+/** curve · d² where |d| < edge, else slope · (|d| − edge / 2). */
+function smoothedDistance(d: Tensor, edge: number, curve: number, slope: number): Tensor {
+  const [left, right] = [le(d, -edge), ge(d, edge)];
+  const outside = logicalOr(left, right);
+  // The branch not taken must stay finite, or its zero gradient becomes 0 · ∞.
+  const middle = mul(square(where(outside, 0, d)), curve);
+  return where(outside, mul(sub(where(left, neg(d), d), edge / 2), slope), middle);
 }
 
 export interface WeightedLossOptions extends LossOptions {
@@ -124,8 +131,8 @@ export function binaryCrossEntropyWithLogits(input: Tensor, target: Tensor, opti
 }
 
 function fits(op: string, name: string, x: Tensor, shape: Shape): void {
-  const broadcasts = x.ndim <= shape.length && x.shape.every((n, i) => n === 1 || n === shape[shape.length - x.ndim + i]);
-  if (!broadcasts) throw new OpError(op, `${name} ${showShape(x.shape)} does not broadcast to the input's shape ${showShape(shape)}`);
+  if (!broadcastsTo(x.shape, shape))
+    throw new OpError(op, `${name} ${showShape(x.shape)} does not broadcast to the input's shape ${showShape(shape)}`);
 }
 
 export interface KlDivOptions {
@@ -145,7 +152,7 @@ export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {})
 }
 
 function relativeEntropy(input: Tensor, target: Tensor): Tensor {
-  const nothing = le(target, 0);
+  const nothing = eq(target, 0);
   const entropy = where(nothing, 0, mul(target, log(where(nothing, 1, target))));
   return sub(entropy, mul(target, input));
 }

@@ -8,19 +8,7 @@ import { exp, log, sqrt } from "../ops/elementwise-float.js";
 import { eq, le, ne, where } from "../ops/elementwise-logic.js";
 import { gatherAt } from "../ops/index.js";
 import { filled, iota } from "../ops/leaf.js";
-import {
-  amax,
-  amaxOp,
-  amin,
-  aminOp,
-  firstExtreme,
-  keptShape,
-  prodOp,
-  type ReduceOptions,
-  reduceDims,
-  reduceWith,
-  sumOp,
-} from "../ops/reduce.js";
+import { amaxOp, aminOp, firstExtreme, keptShape, prodOp, type ReduceOptions, reduceDims, reduceWith, sumOp } from "../ops/reduce.js";
 import { alias, expandTo, reshapeTo } from "../ops/view.js";
 import { normalizeDim, numel, showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
@@ -112,7 +100,7 @@ function normOf(op: string, x: Tensor, order: number | string, dims: number[], k
     if (countOf(x, dims) === 0 && numel(x.shape.filter((_, d) => !dims.includes(d))) > 0) {
       throw new OpError(op, `nothing has no norm of order ${p}: ${showShape(x.shape)} has a reduced dim of size 0`);
     }
-    return reduceWith(p > 0 ? amaxOp : aminOp, abs(x), dims, keepdim);
+    return reduceWith(p > 0 ? amaxOp : aminOp, abs(x), dims, keepdim, "sameNaN");
   }
   if (p === 0) return reduceWith(sumOp, cast(ne(x, 0), x.dtype), dims, keepdim);
   if (p === 1) return reduceWith(sumOp, abs(x), dims, keepdim);
@@ -205,7 +193,8 @@ function extreme(op: string, x: Tensor, options: AlongDim | Whole | undefined, l
   if (typeof options?.dim === "number") return alongDim(op, x, options.dim, options.keepdim ?? false, largest);
   if (options?.dim !== undefined && options.dim !== null) throw new OpError(op, `dim must be a whole number; use a${op} for several dims`);
   if (x.numel === 0) throw new OpError(op, `${showShape(x.shape)} has no elements, so no extreme; give a dim that is not empty`);
-  return largest ? amax(x) : amin(x);
+  const dims = x.shape.map((_, d) => d);
+  return reduceWith(largest ? amaxOp : aminOp, x, dims, false, "sameNaN");
 }
 
 /**

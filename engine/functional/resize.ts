@@ -101,7 +101,7 @@ interface Resize {
 function resizeDim(x: Tensor, dim: number, size: number, { mode, alignCorners, scale }: Resize): Tensor {
   const length = x.shape[dim];
   if (mode === "area") return size === length ? x : resample(x, dim, averages(length, size, x));
-  if (size === length && (scale === 1 || alignCorners)) return x;
+  if (size === length && (scale === 1 || alignCorners || mode.endsWith("linear"))) return x;
   if (mode === "nearest" && size % length === 0 && scale * size === length) return repeated(x, dim, size / length);
   const row = cast(iota([size, length], 0, x.device), x.dtype);
   const column = cast(iota([size, length], 1, x.device), x.dtype);

@@ -4,7 +4,7 @@ import { cast } from "../ops/cast.js";
 import { checkOptions, checkTensor } from "../ops/check.js";
 import { add, div, maximum, minimum, mul } from "../ops/elementwise.js";
 import { eq, where } from "../ops/elementwise-logic.js";
-import { checkIndexValues, gatherAt, prepareIndex, prepareSource } from "../ops/index.js";
+import { checkIndexValues, gatherAt, prepareIndex, prepareSource, unwritten } from "../ops/index.js";
 import { iota } from "../ops/leaf.js";
 import { amaxOp, aminOp, prodOp, reduceWith, sumOp } from "../ops/reduce.js";
 import { expandTo, padWith, reshapeTo } from "../ops/view.js";
@@ -72,7 +72,7 @@ export function scatterReduce(
   const source = prepareSource(op, wide, at, places, src);
   const size = wide.shape[at];
   const known = checkIndexValues(op, places, size);
-  if (places.numel === 0) return add(x, 0);
+  if (places.numel === 0) return unwritten(x, source);
   // Reading a list of the places checks, where only the device knows them, that they are there.
   const valid = known ? places : reshapeTo(gatherAt(op, iota([size], 0, x.device), 0, reshapeTo(places, [places.numel])), places.shape);
   const room = wide.shape.map((n, d) => (d === at ? 0 : n - places.shape[d]));

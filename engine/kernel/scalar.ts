@@ -1,6 +1,6 @@
 /**
  * What each scalar function means, in JavaScript numbers. Constant folding and the interpreter both ask here, and every backend is
- * tested against it. Floats are doubles throughout: a float32 result is rounded when it is stored, or cast.
+ * tested against it. Floats are doubles throughout: a float32 result is rounded when it is stored, cast, or about to lose its fraction.
  */
 import { type DType, isFloating } from "../dtype.js";
 import { InternalError } from "../errors.js";
@@ -176,9 +176,13 @@ const floatFunctions: { readonly [fn in ScalarFn]?: (a: number, b: number) => nu
   trunc: Math.trunc,
 };
 
+/** Functions that jump: a double a little off a whole number would land elsewhere than the float32 that it stands for. */
+export const jumps: ReadonlySet<ScalarFn> = new Set(["floor", "ceil", "round", "trunc"]);
+
 /** `fn` of already evaluated arguments. `dtype` is the result's, `argDType` that of the first argument. */
 export function evaluate(fn: ScalarFn, args: readonly number[], dtype: DType, argDType: DType): number {
-  const [a = 0, b = 0, c = 0, d = 0] = args;
+  const [first = 0, b = 0, c = 0, d = 0] = args;
+  const a = argDType === "float32" && jumps.has(fn) ? Math.fround(first) : first;
   if (fn === "where") return a !== 0 ? b : c;
   if (fn === "cast") return castValue(a, dtype);
   if (fn === "threefry") return threefry2x32(a, b, c, d)[0];

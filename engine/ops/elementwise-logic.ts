@@ -131,6 +131,9 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   );
 }
 
+/** `result`, which has a gradient of 0 to `x` (of a shape that broadcasts to it), whatever both hold. */
+export const unmovedBy = (x: Tensor, result: Operand): Tensor => where(filled(0, [], "bool", x.device), x, result);
+
 /** a = b as bool, broadcast. Reference: torch.eq. */
 export const eq = (a: Operand, b: Operand): Tensor => elementwise(eqOp, [a, b]);
 /** a ≠ b as bool, broadcast. Reference: torch.ne. */

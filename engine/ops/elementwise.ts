@@ -7,7 +7,7 @@ import { apply, type Tensor } from "../tensor.js";
 import { cast } from "./cast.js";
 import { anyDType, checkOptions, checkTensor, elementwiseSpec, floatingType, floats, numbers } from "./check.js";
 import { floor, log, sqrt, trunc } from "./elementwise-float.js";
-import { eq, ge, gt, logicalAnd, lt, ne, where } from "./elementwise-logic.js";
+import { eq, ge, gt, logicalAnd, lt, ne, unmovedBy, where } from "./elementwise-logic.js";
 import { filledLike } from "./leaf.js";
 import { elementwise, type Operand, resultType } from "./operands.js";
 import { defineOp, type GradRule, nonDifferentiable, type OpRecord, type Sample } from "./record.js";
@@ -255,11 +255,12 @@ const boolAsInt = (dtype: DType): DType => (dtype === "bool" ? "int32" : dtype);
 const isBool = (x: Operand): boolean => typeof x === "boolean" || (typeof x === "object" && x.dtype === "bool");
 const scaled = (x: Operand, alpha: number): Operand => (alpha === 1 ? x : typeof x === "object" ? mul(x, alpha) : Number(x) * alpha);
 
-/** a + alpha · b, broadcast. Two booleans give their `or`. Reference: torch.add. */
+/** a + alpha · b, broadcast. Two booleans give their `or` (for alpha = 0, a). Reference: torch.add. */
 export function add(a: Operand, b: Operand, options?: { readonly alpha?: number }): Tensor {
   checkOptions("add", options, ["alpha"]);
-  const sum = elementwise(addOp, [a, scaled(b, options?.alpha ?? 1)], boolAsInt);
-  return isBool(a) && isBool(b) ? cast(sum, "bool") : sum;
+  const alpha = options?.alpha ?? 1;
+  if (!isBool(a) || !isBool(b)) return elementwise(addOp, [a, scaled(b, alpha)], boolAsInt);
+  return cast(elementwise(addOp, [a, scaled(b, Number(alpha !== 0))], boolAsInt), "bool");
 }
 
 /** a − alpha · b, broadcast. Throws for two booleans. Reference: torch.sub. */
@@ -275,7 +276,7 @@ export function mul(a: Operand, b: Operand): Tensor {
 }
 
 /**
- * a / b, broadcast. Integers give float32, unless `roundingMode` is "trunc" (towards zero) or "floor", which keep them and have no gradient.
+ * a / b, broadcast. Integers give float32, unless `roundingMode` is "trunc" (towards zero) or "floor", which keep them; then the gradient is 0.
  * Reference: torch.div.
  */
 export function div(a: Operand, b: Operand, options?: { readonly roundingMode?: "trunc" | "floor" | null }): Tensor {
@@ -290,7 +291,9 @@ export function div(a: Operand, b: Operand, options?: { readonly roundingMode?: 
     const rest = elementwise(floorModOp, [a, b], boolAsInt);
     return where(logicalAnd(lt(quotient, 0), ne(rest, 0)), add(quotient, 1), quotient);
   }
-  return mode === "floor" ? flooredQuotient(a, b) : trunc(elementwise(divOp, [a, b], floatingType));
+  const [still, by] = [a, b].map((x) => (typeof x === "object" ? x.detach() : x));
+  const whole = mode === "floor" ? flooredQuotient(still, by) : trunc(elementwise(divOp, [still, by], floatingType));
+  return [a, b].reduce<Tensor>((result, x) => (typeof x === "object" ? unmovedBy(x, result) : result), whole);
 }
 
 /** Where a remainder towards zero has to move on to be one with the divisor's sign. */
@@ -360,8 +363,10 @@ function powerOf(x: Tensor, exponent: number): Tensor {
       return div(1, sqrt(x));
     case -1:
       return div(1, x);
-    case -2:
-      return div(1, mul(x, x));
+    case -2: {
+      const inverse = div(1, x);
+      return mul(inverse, inverse);
+    }
     default:
       return elementwise(powOp, [x, exponent]);
   }

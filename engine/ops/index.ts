@@ -2,6 +2,7 @@
  * Indices that are data: reading at them, and adding at them. An index that was given from the host is checked at the call; any other is
  * checked by the device when the plan runs (`checked: false`), and addresses are clamped meanwhile.
  */
+import { isFloating } from "../dtype.js";
 import { OpError } from "../errors.js";
 import type { Expr } from "../kernel/ir.js";
 import { normalizeDim, type Shape, sameShape, showShape } from "../shape.js";
@@ -9,7 +10,9 @@ import { apply, type Tensor } from "../tensor.js";
 import { cast } from "./cast.js";
 import { checkInteger, checkTensor, hostValues, numbers } from "./check.js";
 import { add } from "./elementwise.js";
+import { unmovedBy } from "./elementwise-logic.js";
 import { defineOp, nonDifferentiable, type OpRecord, type Spec } from "./record.js";
+import { sumOver } from "./reduce.js";
 import { alias, expandTo, reshapeTo, sliceOp } from "./view.js";
 
 export interface IndexAttrs extends Record<string, unknown> {
@@ -227,7 +230,7 @@ export function gatherAt(op: string, x: Tensor, dim: number, index: Tensor, know
 export function scatterAdd(x: Tensor, dim: number, index: Tensor, src: Tensor): Tensor {
   const { at, x: wide, index: where } = prepareIndex("scatterAdd", x, dim, index);
   const source = prepareSource("scatterAdd", wide, at, where, src);
-  if (where.numel === 0) return alias(x);
+  if (where.numel === 0) return unwritten(x, source);
   // The sum of booleans is whether any is true.
   if (x.dtype === "bool") return cast(scatterAdd(cast(x, "int32"), dim, index, cast(src, "int32")), "bool");
   const size = wide.shape[at];
@@ -247,6 +250,13 @@ export function prepareSource(op: string, x: Tensor, dim: number, index: Tensor,
   checkIndexFits(op, index.shape, x.shape, dim, "the input");
   checkIndexFits(op, index.shape, wide.shape, -1, "the source");
   return sliceTo(cast(wide, x.dtype), index.shape);
+}
+
+/** `x`, where no index says where to write anything of `source`: its gradient is 0. */
+export function unwritten(x: Tensor, source: Tensor): Tensor {
+  if (!isFloating(x.dtype)) return alias(x);
+  const dims = source.shape.map((_, d) => d);
+  return unmovedBy(sumOver(source, dims), x);
 }
 
 /** The first `shape` elements of each dim. */

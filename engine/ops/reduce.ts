@@ -12,12 +12,17 @@ import { filledLike, iota } from "./leaf.js";
 import { defineOp, type GradContext, type OpRecord, type Sample } from "./record.js";
 import { alias, expandTo, flipOp, padWith, permute, reshapeTo, sliceOp } from "./view.js";
 
+export type Ties = "first" | "sameNaN";
+
 /** Distinct dims in ascending order, none negative. */
 export interface ReduceAttrs extends Record<string, unknown> {
   readonly dims: readonly number[];
   readonly keepdim: boolean;
-  /** Which of equal extremes gets the gradient of `amax` and `amin`: the first in the order of `dims`, or (by default) all, in equal shares. */
-  readonly ties?: "first";
+  /**
+   * Which of equal extremes gets the gradient of `amax` and `amin`: the first in the order of `dims`, or (by default) all, in equal shares; NaN,
+   * which gives NaN to all, is an extreme like others with "sameNaN".
+   */
+  readonly ties?: Ties;
 }
 
 export interface ReduceOptions {
@@ -87,13 +92,14 @@ export const sumOp = reduction("sum", "add", numbers, "The sum over dims; 0 over
 const placeAlong = (x: Tensor, dims: readonly number[]): Tensor =>
   dims.map((d, i) => mul(iota(x.shape, d, x.device), numel(dims.slice(i + 1).map((later) => x.shape[later])))).reduce((a, b) => add(a, b));
 
+const equalOrNaN = (x: Tensor, top: Tensor): Tensor => (isFloating(x.dtype) ? where(isnan(top), isnan(x), eq(x, top)) : eq(x, top));
+
 /**
  * The place along `dims` of the first element (of those where `among` is true) that equals the extreme, where NaN equals NaN; int32, the dims
  * kept with size 1.
  */
 export function firstExtreme(x: Tensor, extreme: Tensor, dims: readonly number[], among?: Tensor): Tensor {
-  const top = spread(extreme, x, dims);
-  const equal = isFloating(x.dtype) ? where(isnan(top), isnan(x), eq(x, top)) : eq(x, top);
+  const equal = equalOrNaN(x, spread(extreme, x, dims));
   const hit = among === undefined ? equal : logicalAnd(equal, among);
   return reduceWith(aminOp, where(hit, placeAlong(x, dims), numel(dims.map((d) => x.shape[d]))), dims, true);
 }
@@ -103,7 +109,9 @@ function extremeGrad({ inputs: [x], output, grad, attrs: { dims, ties } }: GradC
     const chosen = firstExtreme(x.detach(), output.detach(), dims);
     return where(eq(placeAlong(x, dims), expandTo(chosen, x.shape)), spread(grad, x, dims), 0);
   }
-  const mask = cast(eq(x, spread(output, x, dims)), x.dtype);
+  const top = spread(output, x, dims);
+  const hit = ties === "sameNaN" ? equalOrNaN(x, top) : eq(x, top);
+  const mask = cast(hit, x.dtype);
   const share = div(reshapeTo(grad, keptShape(x.shape, dims)), apply(sumOp, [mask], { dims, keepdim: true }));
   return mul(mask, expandTo(share, x.shape));
 }
@@ -176,7 +184,7 @@ function productOfOthers(x: Tensor, dims: readonly number[]): Tensor {
 export const sumOver = (x: Tensor, dims: readonly number[]): Tensor => reduceWith(sumOp, x, dims, false);
 
 /** Applies a reduction record; a reduction over nothing but dims of size 1 is a reshape. */
-export function reduceWith(record: OpRecord<ReduceAttrs>, x: Tensor, dims: readonly number[], keepdim: boolean, ties?: "first"): Tensor {
+export function reduceWith(record: OpRecord<ReduceAttrs>, x: Tensor, dims: readonly number[], keepdim: boolean, ties?: Ties): Tensor {
   if (dims.every((d) => x.shape[d] === 1)) {
     return alias(reshapeTo(x, keepdim ? x.shape : x.shape.filter((_, d) => !dims.includes(d))));
   }

@@ -1,10 +1,12 @@
 /** The fixtures through the runner, and the runner itself: what is wrong must not pass. */
+import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { Folder, HostTensor } from "../../conformance/folder.js";
 import { runModelCase } from "../../conformance/models.js";
 import { type ErrorCase, flattenResult, type OpCase, runErrorCase, runOpCase } from "../../conformance/ops.js";
 import { type Api, Missing, outcomeOf } from "../../conformance/outcome.js";
 import { type Task, tasksOf } from "../../conformance/tasks.js";
+import { wider } from "../../conformance/wider.js";
 import { BackendError, InternalError, OpError } from "../../engine/errors.js";
 import * as crabro from "../../index.js";
 
@@ -142,6 +144,24 @@ describe("calls that must be refused", () => {
     for (const error of [new TypeError("t"), new ReferenceError("r"), new InternalError("i"), new Error("e")]) {
       expect(await run(throwing(error)), error.name).toMatchObject({ status: "failed" });
     }
+  });
+
+  it("may have a documented result where only PyTorch has to refuse them", async () => {
+    const limit: ErrorCase = { ...test, op: "torch.maximum", args: [...test.args, 3], kind: "torch_limit" };
+    const answer = (maximum: () => unknown) => runErrorCase({ maximum }, cpu, limit);
+    expect((await answer(() => crabro.tensor([3, 3]))).status).toBe("passed");
+    expect((await answer(throwing(new OpError("maximum", "no")))).status).toBe("passed");
+    expect(await answer(() => crabro.tensor([3, 1]))).toMatchObject({
+      status: "failed",
+      message: "output 0: element 1 is 1, want 3 (1 of 2 differ)",
+    });
+    expect((await answer(() => crabro.tensor([3]))).status).toBe("failed");
+    expect(await runErrorCase(crabro, cpu, { ...test, kind: "torch_limit" })).toMatchObject({
+      status: "failed",
+      message: "was accepted, and no documented result says what it means",
+    });
+    const page = readFileSync(new URL("../../docs/semantics.md", import.meta.url), "utf8").replace(/\s+/g, " ");
+    for (const { documented } of wider.values()) expect(page).toContain(documented);
   });
 
   it("are missing where the operation is", async () => {

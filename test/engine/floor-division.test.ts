@@ -42,6 +42,9 @@ describe.each(["cpu", "wasm", "webgpu", "gpujs:webasm"])("on %s, division with r
     expect(await values(c.floorDivide(tensor([1, -1, 0.35], { device }), 0.1))).toEqual([9, -10, 3]);
     expect(await values(c.remainder(tensor([7.5, -7.5], { device }), -2))).toEqual([-0.5, -1.5]);
     expect(await values(c.floorDivide(7, tensor([2, -2], { device })))).toEqual([3, -4]);
+    const [ones, tenths] = [tensor([1, -1, 3], { device }), tensor([0.1, 0.1, 0.3], { device })];
+    expect(await values(c.div(ones, tenths, { roundingMode: "trunc" }))).toEqual([10, -10, 10]);
+    expect(await values(c.floor(c.div(ones, tenths)))).toEqual([10, -10, 10]);
     await device.close();
   });
 

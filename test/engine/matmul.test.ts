@@ -49,7 +49,7 @@ describe("matmul", () => {
       "matmul: expected the last dim of a to equal the second-to-last dim of b; got a [8, 96], b [64, 384] (96 ≠ 64)",
     );
     expect(() => matmul(tensor(1), zeros([2, 2]))).toThrow(
-      "both operands need at least one dim; got [] and [2, 2]; multiply by a scalar with mul()",
+      "both operands need at least one dim; got a [], b [2, 2]; multiply by a scalar with mul()",
     );
     expect(() => matmul(zeros([2, 2, 3]), zeros([3, 3, 4]))).toThrow("do not broadcast");
     expect(() => matmul(zeros([2, 2]), zeros([2, 2], { dtype: "int32" }))).toThrow(
