@@ -3,6 +3,7 @@ import {
   arange,
   Generator,
   gradcheck,
+  gradgradcheck,
   hostUniform,
   linear,
   multiheadAttention,
@@ -99,6 +100,13 @@ describe("multiheadAttention", () => {
     });
     const joined = [0, 1, 2].map((h) => linear(heads[h], outWeight.narrow(1, 2 * h, 2))).reduce((a, b) => a.add(b));
     await expectClose(attend(x), joined.add(outBias));
+  });
+
+  it("has first and second derivatives in all that it is given", async () => {
+    const few = [random(1, 3, 4), random(12, 4), random(12), random(4, 4), random(4)] as const;
+    const f = (a: Tensor, w: Tensor, b: Tensor, o: Tensor, p: Tensor): Tensor => multiheadAttention(a, a, a, 2, w, b, o, p);
+    expect(await gradcheck(f, few)).toBe(true);
+    expect(await gradgradcheck(f, few, { fullBelow: 4, directions: 2 })).toBe(true);
   });
 
   it("has two layouts, other keys than queries, and masks that leave out", async () => {

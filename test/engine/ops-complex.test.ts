@@ -67,6 +67,7 @@ describe("complex functions", () => {
   it.each(Object.entries(reference))("%s", async (name, fn) => {
     await expectClose(fns[name](pairs(zs)), zs.map(fn));
     await c.gradcheck((z: c.Tensor) => fns[name](z), [pairs(zs)]);
+    await c.gradgradcheck((z: c.Tensor) => fns[name](z), [pairs(zs)]);
   });
 
   it.each<[string, (a: Z, b: Z) => Z]>([
@@ -80,6 +81,7 @@ describe("complex functions", () => {
       zs.map((z, i) => fn(z, ws[i])),
     );
     await c.gradcheck((z: c.Tensor, w: c.Tensor) => fns[name](z, w), [pairs(zs), pairs(ws)]);
+    await c.gradgradcheck((z: c.Tensor, w: c.Tensor) => fns[name](z, w), [pairs(zs), pairs(ws)]);
   });
 
   it("prod, along a dim and of all", async () => {
