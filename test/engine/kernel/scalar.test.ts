@@ -46,9 +46,16 @@ describe("int32", () => {
 describe("floats", () => {
   test("round half to even, keeping the sign of zero", () => {
     const given = [0.5, 1.5, 2.5, -0.5, -1.5, -0.2, 2.4999999, 4503599627370497.5, 1e300];
-    expect(given.map((x) => float("round", x))).toEqual([0, 2, 2, -0, -2, -0, 2, 4503599627370498, 1e300]);
+    expect(given.map((x) => evaluate("round", [x], "float64", "float64"))).toEqual([0, 2, 2, -0, -2, -0, 2, 4503599627370498, 1e300]);
     expect(float("round", Number.NaN)).toBeNaN();
     expect(float("round", -0)).toBe(-0);
+  });
+
+  test("jump where the float32 number does, that the double stands for", () => {
+    const tenth = 1 / Math.fround(0.1);
+    expect([tenth, float("floor", tenth), float("trunc", -tenth)]).toEqual([9.99999985098839, 10, -10]);
+    expect([float("ceil", 2 + 1e-12), float("round", 2.5 + 1e-12)]).toEqual([2, 2]);
+    expect(evaluate("floor", [tenth], "float64", "float64")).toBe(9);
   });
 
   test("NaN and infinities", () => {
