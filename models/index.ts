@@ -26,6 +26,7 @@ export {
   type PretrainedOptions,
 } from "./pretrained.js";
 export * from "./registry.js";
+export * from "./segmentor.js";
 export * from "./state.js";
 export * from "./summary.js";
 export * from "./upernet.js";

@@ -21,7 +21,7 @@ function shade(value: number): readonly number[] {
 }
 
 /** Colours far apart for neighbouring numbers: hues by the golden ratio. */
-function labelColour(label: number): readonly number[] {
+export function labelColour(label: number): readonly number[] {
   const hue = (label * 0.618034) % 1;
   const value = 1 - 0.25 * (label % 3);
   return [0, 1 / 3, 2 / 3].map((turn) => Math.round(255 * value * (0.5 + 0.5 * Math.cos(2 * Math.PI * (hue - turn)))));

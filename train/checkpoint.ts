@@ -4,8 +4,10 @@ import { join } from "node:path";
 import { OpError } from "../engine/errors.js";
 import type { Tensor } from "../engine/tensor.js";
 import { readWeights, writeAtomically as replaceFile } from "../models/node.js";
+import type { SlidingOptions } from "../models/segmentor.js";
 import { storeState } from "../models/state.js";
 import { type StoredTensor, safetensorsChunks } from "../models/weights/safetensors.js";
+import type { SceneTransform } from "./augment/scene-transform.js";
 import type { Transform } from "./augment/transform.js";
 import { weightsOfRun } from "./run/state.js";
 
@@ -17,11 +19,17 @@ export interface ModelCard {
   readonly inputSize: number;
   /** The last epoch done, counted from 0. */
   readonly epoch: number;
-  /** Results of the last evaluation, in percent. */
+  /** The measure of the last evaluation, in per cent: accuracy, or what the task has in its place. */
   readonly top1: number | null;
   /** What the network is shown in evaluation; absent in files of other makers. */
   readonly transform?: Transform;
   readonly classNames?: readonly string[];
+  /** Default: classify. */
+  readonly task?: "classify" | "segment" | "detect";
+  /** Of segmentation and detection: what the network is built from, what it is shown, and whether by windows. */
+  readonly design?: Readonly<Record<string, unknown>>;
+  readonly sceneTransform?: SceneTransform;
+  readonly sliding?: SlidingOptions;
 }
 
 const cardKey = "crabro";

@@ -14,6 +14,7 @@ export * from "./optim/index.js";
 export * from "./report/index.js";
 export * from "./run/index.js";
 export * from "./schedule.js";
+export * from "./segment.js";
 export * from "./semantic-metrics.js";
 export * from "./step.js";
 export * from "./task.js";

@@ -1,5 +1,6 @@
 /** `crabro eval`: measures a checkpoint on test images. */
 import { Command } from "commander";
+import { readModel } from "../../train/checkpoint.js";
 import { DataLoader } from "../../train/data/loader.js";
 import { type EvalResult, evaluation } from "../../train/evaluate.js";
 import {
@@ -14,9 +15,11 @@ import {
   type ValuesOf,
   wholeFrom,
 } from "../options/field.js";
+import { sceneFields } from "../options/scene-options.js";
 import { dataFields, datasetNames } from "../options/train-options.js";
 import { evaluationTransform, openDataset, workersFor } from "../training/datasets.js";
 import { checkClasses, openCheckpoint } from "./checkpoint.js";
+import { evaluateSegmentation } from "./eval-scenes.js";
 import { Reporter } from "./report.js";
 
 const { trainLimit: _, ...shared } = dataFields;
@@ -25,6 +28,7 @@ const evalFields = {
   ...shared,
   split: choice("half to measure", ["test", "train"], "test"),
   dataset: choice("data set; a folder named after the command is one of pictures", datasetNames, "mnist"),
+  reduceZeroLabel: sceneFields.reduceZeroLabel,
   batchSize: number("<n>", "images a batch", 64, wholeFrom(1), { short: "-b" }),
   device: text("<name>", "where to compute", "auto"),
   logInterval: number("<n>", "batches between two lines of the log", 50, wholeFrom(1)),
@@ -36,6 +40,7 @@ Examples:
   crabro eval --checkpoint runs/…/model_best.safetensors
   crabro eval photos --checkpoint runs/…/last.safetensors      photos/val/<class>/…
   crabro eval --checkpoint runs/…/model_best.safetensors --split train --val-limit 10000
+  crabro eval scenes --checkpoint runs/…/model_best.safetensors      after train --task segment: IoU and accuracy of each class
   crabro eval --checkpoint weights.pth --model hornet_tiny_7x7 imagenet    a file that does not name its network
 
 Size, channels, classes and normalisation are those in the file unless flags say otherwise.
@@ -56,7 +61,9 @@ export function evalCommand(): Command {
       }
       const options = checkedValues({ ...fallbacks(evalFields), ...typed }, evalFields);
       const report = new Reporter(process.stdout, options.logInterval);
-      await evaluate({ ...options, checkpoint }, report);
+      const { card, tensors } = readModel(checkpoint);
+      if (card?.task === "segment") await evaluateSegmentation({ ...options, checkpoint }, card, tensors, report);
+      else await evaluate({ ...options, checkpoint }, report);
     });
 }
 

@@ -7,6 +7,7 @@ import { softmax } from "../../engine/functional/activation.js";
 import { fromHost, noGrad } from "../../index.js";
 import { Draws } from "../../train/augment/draws.js";
 import { applyTransform, evaluationFraming, type Transform } from "../../train/augment/transform.js";
+import { readModel } from "../../train/checkpoint.js";
 import { decodePicture } from "../../train/data/decode.js";
 import { imagenetStatistics, isPictureFile } from "../../train/data/folder.js";
 import {
@@ -22,6 +23,7 @@ import {
   wholeFrom,
 } from "../options/field.js";
 import { type OpenedCheckpoint, openCheckpoint } from "./checkpoint.js";
+import { segmented } from "./predict-scenes.js";
 
 const predictFields = {
   model: openText("<name>", "network (default: the one named in the file)"),
@@ -30,6 +32,7 @@ const predictFields = {
   numClasses: openNumber("<n>", "classes (default: those in the file)", wholeFrom(1)),
   topk: number("<k>", "classes to name", 5, wholeFrom(1)),
   json: onSwitch("one JSON object a picture"),
+  output: text("<folder>", "where pictures go on which a network of segmentation has drawn", "predictions"),
   device: text("<name>", "where to compute", "auto"),
 };
 
@@ -37,6 +40,7 @@ const examples = `
 Examples:
   crabro predict digit.png --checkpoint runs/…/model_best.safetensors
   crabro predict photos --checkpoint runs/…/last.safetensors --topk 3 --json > said.jsonl
+  crabro predict scenes/images/val --checkpoint runs/…/model_best.safetensors --output drawn      after train --task segment
 `;
 
 interface Named {
@@ -46,7 +50,7 @@ interface Named {
 
 export function predictCommand(): Command {
   const command = new Command("predict")
-    .description("say what pictures show")
+    .description("say what pictures show, and draw it where it has a place")
     .argument("<pictures...>", "files (JPEG, PNG, WebP), or folders of them")
     .requiredOption("--checkpoint <file>", "weights: .safetensors of a run, or weights of PyTorch");
   return addFields(command, predictFields)
@@ -54,6 +58,14 @@ export function predictCommand(): Command {
     .action(async (paths: string[], { checkpoint }: { readonly checkpoint: string }, self: Command) => {
       const options = checkedValues({ ...fallbacks(predictFields), ...typedValues(self, predictFields) }, predictFields);
       const files = paths.flatMap(picturesAt);
+      const { card, tensors } = readModel(checkpoint);
+      if (card?.task === "segment") {
+        for await (const { file, drawn, classes } of segmented(files, checkpoint, card, tensors, options)) {
+          const line = classes.map(({ class: name, share }) => `${name} ${(100 * share).toFixed(1)}%`).join("  ");
+          process.stdout.write(options.json ? `${JSON.stringify({ file, drawn, classes })}\n` : `${file}: ${line}; drawn in ${drawn}\n`);
+        }
+        return;
+      }
       const opened = openCheckpoint("predict", { ...options, checkpoint });
       for await (const { file, named } of predictions(files, opened, options)) {
         const line = named.map(({ class: name, probability }) => `${name} ${(100 * probability).toFixed(1)}%`).join("  ");

@@ -7,6 +7,7 @@ import { holdsRun } from "../../train/run/folder.js";
 import { checkConfig, readConfig } from "../options/config.js";
 import { addFields, checkedValues, fallbacks, typedValues } from "../options/field.js";
 import { recipeOf } from "../options/recipes.js";
+import { taskDefaults } from "../options/scene-options.js";
 import { type TrainOptions, trainFields, trainGroups } from "../options/train-options.js";
 import { run } from "../training/run.js";
 import { Reporter } from "./report.js";
@@ -18,9 +19,11 @@ Examples:
   crabro train photos --model hornet_micro_7x7        photos/train/<class>/…, photos/val/<class>/…
   crabro train --dataset cifar10 --data-dir cifar     after crabro data --fetch cifar10 --to cifar
   crabro train imagenet --model hornet_tiny_7x7 --recipe paper -b 32 --grad-accum-steps 128
+  crabro train scenes --task segment --backbone-checkpoint runs/…/model_best.safetensors      after crabro data digits-scenes --to scenes
   crabro train --config run.yaml --lr 2e-3            flags come on top of the file
   crabro train --resume runs/2025-01-01-120000-hornet_micro_7x7
 
+With --task segment: batches of 8 scenes, 12 epochs, --sched poly, --lr 2e-3 unless flags say otherwise.
 What a flag does not say is taken from --config, then --recipe, then the defaults.
 A run folder holds args.json, last.safetensors (to go on), model_best.safetensors (weights), checkpoint-*.safetensors,
 summary.csv, log.txt, TensorBoard events and report.html.
@@ -58,14 +61,15 @@ function trainOptions(folder: string | undefined, command: Command): { readonly 
     typed.dataDir = folder;
     typed.dataset ??= "folder";
   }
-  const base = fallbacks(trainFields);
   const earlier = resume ?? (output !== undefined && holdsRun(output) ? output : undefined);
   if (earlier !== undefined) {
     const path = runFolderOf(earlier);
     const saved = savedArgs(path);
-    return { options: checkedValues({ ...base, ...saved, ...typed }, trainFields), path };
+    return { options: checkedValues({ ...fallbacks(trainFields), ...saved, ...typed }, trainFields), path };
   }
   const fromFile = config === undefined ? {} : readConfig(config, trainFields);
+  const task = (typed.task ?? fromFile.task ?? "classify") as TrainOptions["task"];
+  const base = { ...fallbacks(trainFields), ...taskDefaults[task] };
   const model = (typed.model ?? fromFile.model ?? base.model) as string;
   const fromRecipe = recipe === undefined ? {} : recipeOf(recipe === "paper" ? model : recipe);
   const options = checkedValues({ ...base, ...fromRecipe, ...fromFile, ...typed }, trainFields);

@@ -17,6 +17,7 @@ import {
   type ValuesOf,
   wholeFrom,
 } from "./field.js";
+import { sceneFields } from "./scene-options.js";
 
 export const datasetNames = ["mnist", "fashion-mnist", "cifar10", "cifar100", "folder", "synthetic"] as const;
 
@@ -104,7 +105,7 @@ export const runFields = {
   checkpointHist: number("<n>", "checkpoints of the best epochs to keep", 3, wholeFrom(0)),
 } satisfies Fields;
 
-export const trainFields = { ...modelFields, ...dataFields, ...augmentFields, ...optimFields, ...runFields };
+export const trainFields = { ...modelFields, ...sceneFields, ...dataFields, ...augmentFields, ...optimFields, ...runFields };
 
 export type DataOptions = ValuesOf<typeof dataFields>;
 export type AugmentOptions = ValuesOf<typeof augmentFields>;
@@ -113,6 +114,7 @@ export type TrainOptions = ValuesOf<typeof trainFields>;
 /** Groups of the help text. */
 export const trainGroups: readonly (readonly [string, Fields])[] = [
   ["Network:", modelFields],
+  ["Scenes:", sceneFields],
   ["Data:", dataFields],
   ["Augmentation:", augmentFields],
   ["Optimization:", optimFields],

@@ -2,6 +2,7 @@
 import type { Task } from "../../train/task.js";
 import type { TrainOptions } from "../options/train-options.js";
 import { classifyTask } from "./classify.js";
+import { planSegmentation, segmentTask } from "./segment.js";
 import { prepareData } from "./setup.js";
 
 /** A task whose data have been checked. On the default device `build` makes what is trained. */
@@ -11,6 +12,14 @@ export interface TaskPlan {
 
 /** Throws OpError where data and options do not fit, before anything is built. */
 export function planTask(options: TrainOptions): TaskPlan {
-  const data = prepareData(options);
-  return { build: (say) => classifyTask(options, data, say) };
+  switch (options.task) {
+    case "classify": {
+      const data = prepareData(options);
+      return { build: (say) => classifyTask(options, data, say) };
+    }
+    case "segment": {
+      const data = planSegmentation(options);
+      return { build: (say) => segmentTask(options, data, say) };
+    }
+  }
 }

@@ -195,6 +195,13 @@ const cases: Readonly<Record<string, Case>> = {
     refuses: [...noMaps, sequence],
   },
   ResDWConv: { make: () => new models.ResDWConv(16), takes: map, gives: map, refuses: noMaps },
+  Segmentor: {
+    make: () => models.segmentor({ ...models.smallSegmentor, numClasses: 5 }),
+    takes: [2, 3, 64, 32],
+    gives: [2, 5, 64, 32],
+    refusesToBe: [() => models.segmentor({ ...models.smallSegmentor, numClasses: 5, backbone: "hornet" })],
+    refuses: noImages,
+  },
   UPerHead: {
     make: () => new models.UPerHead(widths, { channels: 8, numClasses: 5 }),
     takes: maps,
