@@ -71,9 +71,10 @@ function emitStore(kernel: LoopKernel, which: number, language: Language): Progr
   const read = new Set([...loadsOf([...clamped.stages.flatMap(stageExprs), ...wanted])].map((load) => load.buffer));
   const parameters = [...read].sort((a, b) => a - b);
   const names = [...parameters.map((i) => `b${i}`), ...(keeps ? ["old"] : [])];
-  const body = writer.finish().replace(/^(?=.)/gm, "  ");
+  const [first, ...others] = writer.finish().split("\n");
+  const functions = language.functionsFor(others.join("\n"));
+  const body = [first, ...language.mention(functions), ...others].join("\n").replace(/^(?=.)/gm, "  ");
   const source = `function (${names.join(", ")}) {\n${body}\n}`;
-  const functions = language.functionsFor(source);
   const constants = language.constantsFor([source, ...functions].join("\n"));
   return { source, functions, constants, parameters, output: buffer, keeps, length };
 }
@@ -114,7 +115,7 @@ function plainNest(pool: ExprPool, nest: Nest): ClampedNest {
 
 /** From the thread's number to the axes; threads that are no point's return what was there. */
 function writePoint(writer: Writer, { base, digits, covers }: Inverse, language: Language): void {
-  writer.line("const point = this.thread.x;");
+  writer.line(`const point = ${language.axisOf?.("this.thread.x") ?? "this.thread.x"};`);
   let rest = "point";
   if (base !== 0) {
     rest = writer.name("r");

@@ -14,7 +14,9 @@ export async function createGpujsBackend(name = "webasm", options: GpujsOptions 
   if (mode === undefined) {
     throw new BackendError(`gpujs:${name}`, `gpu.js has no such mode; known are ${modes.map((each) => each.name).join(", ")}`);
   }
-  const { GPU } = await import("gpu.js");
+  const library: typeof import("gpu.js") & { readonly default?: typeof import("gpu.js") } = await import("gpu.js");
+  // What bundlers make of it has everything under `default`.
+  const { GPU } = library.GPU === undefined && library.default !== undefined ? library.default : library;
   try {
     const adapter = mode.name === "webgpu" ? await findAdapter() : null;
     if (isSoftware && adapter !== null && !isSoftwareAdapter(adapter)) throw new Error(`${titleOf(adapter)} is not a software adapter`);

@@ -19,6 +19,8 @@ export interface Language extends Dialect {
   combined(combine: Combine, dtype: DType, name: string, value: Text): string;
   /** Sources of the helpers that this text calls. */
   functionsFor(source: string): readonly string[];
+  /** Lines after the first, which tells `point`: functions come callees first, as they must stand in some languages. */
+  mention(functions: readonly string[]): readonly string[];
   /** `this.constants` of a text and its helpers. */
   constantsFor(source: string): Readonly<Record<string, readonly number[]>>;
 }
@@ -180,5 +182,6 @@ export const native: Language = {
     return combine === "add" ? `${name} + ${operand(value, strength.product)}` : `${name} * ${operand(value, strength.product + 1)}`;
   },
   functionsFor: (source) => helpersIn(source, helpers),
+  mention: () => [],
   constantsFor: () => ({}),
 };

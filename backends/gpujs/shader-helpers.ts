@@ -61,6 +61,29 @@ const logPoly = horner(
   "3.3333331174e-1",
 );
 
+/** 24 bits of two numbers, one by one: what gpu.js makes of & and its kin is wrong for negative numbers in some modes. */
+const bitwise = (name: string, isSet: string, isNegative: string): Helper =>
+  helper(`
+function ${name}(a, b) {
+  let u = a;
+  let v = b;
+  if (a < 0) { u = a + 16777216; }
+  if (b < 0) { v = b + 16777216; }
+  let y = 0;
+  let w = 1;
+  for (let i = 0; i < 24; i++) {
+    const s = Math.floor(u * 0.5);
+    const t = Math.floor(v * 0.5);
+    const ones = u - 2 * s + (v - 2 * t);
+    if (${isSet}) { y = y + w; }
+    u = s;
+    v = t;
+    w = w + w;
+  }
+  if (${isNegative}) { return y - 16777216; }
+  return y;
+}`);
+
 export const shaderHelpers: Readonly<Record<string, Helper>> = {
   signOf: helpers.signOf,
   /** 1 or 0: functions return numbers. */
@@ -165,6 +188,23 @@ function remainderOf(a, b) {
   return r;
 }`,
     "unordered",
+  ),
+  bitwiseAnd: bitwise("bitwiseAnd", "ones === 2", "a < 0 && b < 0"),
+  bitwiseOr: bitwise("bitwiseOr", "ones > 0", "a < 0 || b < 0"),
+  bitwiseXor: bitwise("bitwiseXor", "ones === 1", "(a < 0 && b >= 0) || (a >= 0 && b < 0)"),
+  shiftLeft: helper(
+    `
+function shiftLeft(a, n) {
+  const count = n - 32 * Math.floor(n * 0.03125);
+  const period = scaled(1, 32 - count);
+  let r = a;
+  if (Math.abs(a) * 2 >= period) {
+    r = a - period * Math.floor(a / period);
+    if (r * 2 >= period) { r = r - period; }
+  }
+  return scaled(r, count);
+}`,
+    "scaled",
   ),
   /** Logical: what an arithmetic shift fills with ones is added back. */
   shiftRight: helper(

@@ -3,7 +3,7 @@ import { type DType, isFloating } from "../../engine/dtype.js";
 import { InternalError } from "../../engine/errors.js";
 import type { CallExpr } from "../../engine/kernel/ir.js";
 import { javaScriptWords } from "../loops/names.js";
-import { asNumber, atom, binary, call, operand, prefix, strength, type Text } from "../loops/text.js";
+import { asNumber, atom, binary, call, choice, operand, prefix, strength, type Text } from "../loops/text.js";
 import { helpersIn } from "./helpers.js";
 import { comparisons, type Language, logical, native } from "./language.js";
 import { infinity, negativeInfinity, notANumber, shaderHelpers, specials } from "./shader-helpers.js";
@@ -36,6 +36,10 @@ const unary: Readonly<Record<string, string>> = {
 const not = (text: Text): Text => prefix("!", { code: `(${text.code})`, strength: strength.atom });
 const isNonzero = (text: Text): Text => not(binary(text, "===", atom("0"), strength.equality));
 
+const isWhole = ({ code }: Text): boolean => /^-?\d+$/.test(code);
+const asReal = (text: Text): Text =>
+  !isWhole(text) ? text : text.code.startsWith("-") ? prefix("-", call("Math.abs", atom(text.code.slice(1)))) : call("Math.abs", text);
+
 function literal(value: number, dtype: DType): Text {
   if (dtype === "bool") return native.literal(value, dtype);
   if (Number.isNaN(value)) return atom(notANumber);
@@ -51,6 +55,14 @@ function integer(e: CallExpr, args: readonly Text[]): Text {
   switch (e.fn) {
     case "sign":
       return call("signOf", a);
+    case "bitAnd":
+      return call("bitwiseAnd", a, b);
+    case "bitOr":
+      return call("bitwiseOr", a, b);
+    case "bitXor":
+      return call("bitwiseXor", a, b);
+    case "shl":
+      return call("shiftLeft", a, b);
     case "idiv":
       return call(isCount ? "quotient" : "floorDivide", a, b);
     case "mod":
@@ -113,6 +125,12 @@ export const shader: Language = {
   literal,
   call: print,
   keptBooleans: { keep: asNumber, read: (name) => isNonzero(atom(name)) },
+  /** gpu.js makes integers of all arguments in an index. */
+  plainIndices: true,
+  /** Counters are integers, which gpu.js takes for reals in sums, but not in choices and calls. */
+  axisOf: (counter) => `Math.max(${counter}, -1)`,
+  /** gpu.js gives a whole number beside a real in a choice the type of integers. */
+  choice: (test, a, b) => (isWhole(a) === isWhole(b) ? choice(test, a, b) : choice(test, asReal(a), asReal(b))),
   variable: (name) => `let ${name} = 0;`,
   freeLoops: false,
   quotient: (name, a, by) => [`const ${name} = quotient(${a}, ${by});`],
@@ -130,5 +148,17 @@ export const shader: Language = {
     return native.combined(combine, dtype, name, value);
   },
   functionsFor: (source) => helpersIn(source, shaderHelpers),
+  /**
+   * gpu.js prints a function that is called for the second time before the functions that it calls, unless these are met once more. It takes
+   * them in the order in which the kernel first names them; so a branch that is never taken names all, callers first.
+   */
+  mention(functions) {
+    if (functions.length < 3) return [];
+    const calls = functions.map((text) => {
+      const [, name, parameters] = /function (\w+)\((.*?)\)/.exec(text) as RegExpExecArray;
+      return `${name}(${parameters.replace(/\w+/g, "point")})`;
+    });
+    return [`if (point < -1) { return ${calls.reverse().join(" + ")}; }`];
+  },
   constantsFor: (source): Readonly<Record<string, readonly number[]>> => (source.includes("this.constants.specials") ? { specials } : {}),
 };

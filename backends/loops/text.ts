@@ -43,6 +43,11 @@ export const prefix = (operator: string, a: Text): Text => ({ code: `${operator}
 
 export const call = (name: string, ...args: readonly Text[]): Text => atom(`${name}(${args.map((arg) => arg.code).join(", ")})`);
 
+export const choice = (test: Text, a: Text, b: Text): Text => ({
+  code: `${operand(test, strength.or)} ? ${operand(a, strength.or)} : ${operand(b, strength.conditional)}`,
+  strength: strength.conditional,
+});
+
 const conditionAsNumber = (text: Text): Text => ({ code: `${operand(text, strength.or)} ? 1 : 0`, strength: strength.conditional });
 
 export const asNumber = (text: Text): Text =>
@@ -62,6 +67,12 @@ export interface Dialect {
   plus(sum: Text | null, coefficient: number, text: Text, most?: number): Text;
   /** Where variables hold no booleans: how one is kept, and how it is read. */
   readonly keptBooleans?: { keep(value: Text): Text; read(name: string): Text };
+  /** An axis as a number like any other, from the counter of its loop; where counters are of another kind. */
+  axisOf?(counter: string): string;
+  /** Whether an index that calls functions gets a name first. */
+  readonly plainIndices?: boolean;
+  /** `test ? a : b`, where JavaScript's own will not do. */
+  choice?(test: Text, a: Text, b: Text): Text;
   /** Declares a variable that branches will set. */
   variable(name: string, dtype: DType): string;
   /** Whether computing it in vain costs more than a branch. Operands are not looked at. */

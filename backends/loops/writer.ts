@@ -9,7 +9,7 @@ import { children, conjuncts, postorder, sumOf, type Term } from "../../engine/k
 import type { Axis, Expr, LoadExpr } from "../../engine/kernel/ir.js";
 import { axesOf } from "../../engine/kernel/simplify.js";
 import { Names } from "./names.js";
-import { atom, type Dialect, operand, strength, type Text } from "./text.js";
+import { atom, choice, type Dialect, operand, strength, type Text } from "./text.js";
 import { stagesOf } from "./walk.js";
 
 /** A name or a number, which needs no other name. */
@@ -129,9 +129,12 @@ export class Writer {
 
   /** Opens `for (…) {` over an axis. */
   openLoop(axis: Axis, lower: Text, upper: Text, step: number, mayBeEmpty: boolean): void {
+    const { axisOf } = this.dialect;
     const name = this.names.axis(axis);
-    const advance = step === 1 ? `${name}++` : `${name} += ${step}`;
-    this.open(`for (let ${name} = ${lower.code}; ${name} < ${operand(upper, strength.shift)}; ${advance}) {`, true, mayBeEmpty);
+    const counter = axisOf === undefined ? name : this.name("n");
+    const advance = step === 1 ? `${counter}++` : `${counter} += ${step}`;
+    this.open(`for (let ${counter} = ${lower.code}; ${counter} < ${operand(upper, strength.shift)}; ${advance}) {`, true, mayBeEmpty);
+    if (axisOf !== undefined) this.line(`const ${name} = ${axisOf(counter)};`);
     this.axisBlocks.set(axis, this.block);
   }
 
@@ -310,7 +313,9 @@ export class Writer {
 
   /** Element `index` of a buffer, to be read or assigned. */
   element(buffer: number, index: Expr): string {
-    return `${this.array(buffer)}[${this.value(index).code}]`;
+    let at = this.value(index);
+    if (this.dialect.plainIndices && at.code.includes("(")) at = this.constant(at, "int32", "i");
+    return `${this.array(buffer)}[${at.code}]`;
   }
 
   private load(e: LoadExpr): Text {
@@ -323,13 +328,9 @@ export class Writer {
 
   /** `condition ? a : b`, or a variable and an `if` where a branch needs lines of its own. */
   private choose(condition: Text, dtype: DType, a: () => Text, b: () => Text): Text {
-    const test = operand(condition, strength.or);
     const [first, second] = [this.branch(a), this.branch(b)];
     if (first.lines.length === 0 && second.lines.length === 0) {
-      return {
-        code: `${test} ? ${operand(first.text, strength.or)} : ${operand(second.text, strength.conditional)}`,
-        strength: strength.conditional,
-      };
+      return (this.dialect.choice ?? choice)(condition, first.text, second.text);
     }
     const name = this.name("t");
     this.line(this.dialect.variable(name, dtype));

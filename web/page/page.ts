@@ -140,7 +140,7 @@ stop.addEventListener("click", () => {
 });
 
 const devices = element<HTMLSelectElement>("[name=device]");
-for (const name of ["gpu" in navigator ? "webgpu" : null, "wasm", "cpu"]) if (name !== null) devices.add(new Option(name));
+for (const name of [...("gpu" in navigator ? ["webgpu"] : []), "wasm", "cpu", "gpujs:webgl2"]) devices.add(new Option(name));
 for (const [name, value] of given) {
   const field = form.elements.namedItem(name);
   if (field instanceof HTMLInputElement || field instanceof HTMLSelectElement) field.value = value;
