@@ -18,11 +18,13 @@ import {
   onSwitch,
   openNumber,
   openText,
+  share,
   text,
   typedValues,
   wholeFrom,
 } from "../options/field.js";
 import { type OpenedCheckpoint, openCheckpoint } from "./checkpoint.js";
+import { detected } from "./predict-objects.js";
 import { segmented } from "./predict-scenes.js";
 
 const predictFields = {
@@ -32,7 +34,8 @@ const predictFields = {
   numClasses: openNumber("<n>", "classes (default: those in the file)", wholeFrom(1)),
   topk: number("<k>", "classes to name", 5, wholeFrom(1)),
   json: onSwitch("one JSON object a picture"),
-  output: text("<folder>", "where pictures go on which a network of segmentation has drawn", "predictions"),
+  output: text("<folder>", "where pictures go on which a network of segmentation or detection has drawn", "predictions"),
+  minScore: number("<score>", "least score of objects that are named and drawn", 0.3, share),
   device: text("<name>", "where to compute", "auto"),
 };
 
@@ -40,7 +43,7 @@ const examples = `
 Examples:
   crabro predict digit.png --checkpoint runs/…/model_best.safetensors
   crabro predict photos --checkpoint runs/…/last.safetensors --topk 3 --json > said.jsonl
-  crabro predict scenes/images/val --checkpoint runs/…/model_best.safetensors --output drawn      after train --task segment
+  crabro predict scenes/images/val --checkpoint runs/…/model_best.safetensors --output drawn      after train --task segment, or detect
 `;
 
 interface Named {
@@ -63,6 +66,15 @@ export function predictCommand(): Command {
         for await (const { file, drawn, classes } of segmented(files, checkpoint, card, tensors, options)) {
           const line = classes.map(({ class: name, share }) => `${name} ${(100 * share).toFixed(1)}%`).join("  ");
           process.stdout.write(options.json ? `${JSON.stringify({ file, drawn, classes })}\n` : `${file}: ${line}; drawn in ${drawn}\n`);
+        }
+        return;
+      }
+      if (card?.task === "detect") {
+        for await (const { file, drawn, objects } of detected(files, checkpoint, card, tensors, options)) {
+          const line = objects.map(({ class: name, score, box }) => `${name} ${(100 * score).toFixed(0)}% at ${box.join(" ")}`).join("; ");
+          process.stdout.write(
+            options.json ? `${JSON.stringify({ file, drawn, objects })}\n` : `${file}: ${line || "nothing"}; drawn in ${drawn}\n`,
+          );
         }
         return;
       }

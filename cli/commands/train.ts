@@ -20,10 +20,12 @@ Examples:
   crabro train --dataset cifar10 --data-dir cifar     after crabro data --fetch cifar10 --to cifar
   crabro train imagenet --model hornet_tiny_7x7 --recipe paper -b 32 --grad-accum-steps 128
   crabro train scenes --task segment --backbone-checkpoint runs/…/model_best.safetensors      after crabro data digits-scenes --to scenes
+  crabro train scenes --task detect --neck horfpn_7x7 --backbone-checkpoint runs/…/model_best.safetensors
   crabro train --config run.yaml --lr 2e-3            flags come on top of the file
   crabro train --resume runs/2025-01-01-120000-hornet_micro_7x7
 
-With --task segment: batches of 8 scenes, 12 epochs, --sched poly, --lr 2e-3 unless flags say otherwise.
+With --task segment: batches of 8 scenes, 12 epochs, --sched poly, --lr 2e-3 unless flags say otherwise. With --task detect: the same,
+but --sched multistep with its steps after epochs 9 and 11.
 What a flag does not say is taken from --config, then --recipe, then the defaults.
 A run folder holds args.json, last.safetensors (to go on), model_best.safetensors (weights), checkpoint-*.safetensors,
 summary.csv, log.txt, TensorBoard events and report.html.

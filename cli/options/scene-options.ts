@@ -2,10 +2,10 @@
 import { segmentationHeads } from "../../models/segmentor.js";
 import { aboveZero, choice, type Fields, number, onSwitch, openNumber, openNumbers, openText, share, wholeFrom } from "./field.js";
 
-export const taskNames = ["classify", "segment"] as const;
+export const taskNames = ["classify", "segment", "detect"] as const;
 
 export const sceneFields = {
-  task: choice("what is learnt: classes of pictures, or of pixels", taskNames, "classify"),
+  task: choice("what is learnt: classes of pictures, of pixels, or boxes and masks of objects", taskNames, "classify"),
   backboneCheckpoint: openText("<file>", "weights of a classifier that the backbone begins with; what does not fit is named"),
   head: choice("of segmentation", segmentationHeads, "uper"),
   headChannels: openNumber("<n>", "width of the head (default: 48 for micro networks, else 512)", wholeFrom(1)),
@@ -38,5 +38,17 @@ export const taskDefaults: Readonly<Record<(typeof taskNames)[number], Readonly<
     warmupLr: 2e-6,
     warmupEpochs: 0.5,
     interpolation: "bilinear",
+  },
+  detect: {
+    dataset: "folder",
+    batchSize: 8,
+    epochs: 12,
+    sched: "multistep",
+    decayMilestones: [9, 11],
+    lr: 2e-3,
+    warmupLr: 2e-6,
+    warmupEpochs: 0.5,
+    interpolation: "bilinear",
+    sceneScale: [1, 1],
   },
 };

@@ -1,4 +1,5 @@
 /** What `crabro train` can be told, with timm's names. */
+import { detectFields } from "./detect-options.js";
 import {
   aboveZero,
   anyNumber,
@@ -105,7 +106,15 @@ export const runFields = {
   checkpointHist: number("<n>", "checkpoints of the best epochs to keep", 3, wholeFrom(0)),
 } satisfies Fields;
 
-export const trainFields = { ...modelFields, ...sceneFields, ...dataFields, ...augmentFields, ...optimFields, ...runFields };
+export const trainFields = {
+  ...modelFields,
+  ...sceneFields,
+  ...detectFields,
+  ...dataFields,
+  ...augmentFields,
+  ...optimFields,
+  ...runFields,
+};
 
 export type DataOptions = ValuesOf<typeof dataFields>;
 export type AugmentOptions = ValuesOf<typeof augmentFields>;
@@ -115,6 +124,7 @@ export type TrainOptions = ValuesOf<typeof trainFields>;
 export const trainGroups: readonly (readonly [string, Fields])[] = [
   ["Network:", modelFields],
   ["Scenes:", sceneFields],
+  ["Detection:", detectFields],
   ["Data:", dataFields],
   ["Augmentation:", augmentFields],
   ["Optimization:", optimFields],

@@ -2,6 +2,7 @@
 import type { Task } from "../../train/task.js";
 import type { TrainOptions } from "../options/train-options.js";
 import { classifyTask } from "./classify.js";
+import { detectTask, planDetection } from "./detect.js";
 import { planSegmentation, segmentTask } from "./segment.js";
 import { prepareData } from "./setup.js";
 
@@ -20,6 +21,10 @@ export function planTask(options: TrainOptions): TaskPlan {
     case "segment": {
       const data = planSegmentation(options);
       return { build: (say) => segmentTask(options, data, say) };
+    }
+    case "detect": {
+      const data = planDetection(options);
+      return { build: (say) => detectTask(options, data, say) };
     }
   }
 }
