@@ -213,8 +213,8 @@ const cases: Readonly<Record<string, Case>> = {
 const isLayer = (value: unknown): boolean => typeof value === "function" && value !== Module && value.prototype instanceof Module;
 const named = (space: object, prefix = ""): string[] =>
   Object.entries(space).flatMap(([name, value]) => (isLayer(value) ? [prefix + name] : []));
-/** Whole systems of networks, with tests of their own. */
-const systems = ["MaskRCNN", "Segmentor"];
+/** A whole system of networks, with tests of its own. */
+const systems = ["MaskRCNN"];
 const exportedLayers = [...named(models), ...named(nn, "nn.")].filter((name) => !systems.includes(name));
 
 const areMaps = (input: Input): input is readonly Shape[] => input.length > 0 && Array.isArray(input[0]);

@@ -4,7 +4,7 @@ import { basename, extname, join } from "node:path";
 import { OpError } from "../../engine/errors.js";
 import type { Dataset, FilesSource, Split } from "./dataset.js";
 import { decodePicture } from "./decode.js";
-import { readTokenMap } from "./token-map.js";
+import { readTokenMap } from "./token-map-file.js";
 
 /** Mean and deviation of ImageNet's pixels, with which the published networks were trained. */
 export const imagenetStatistics = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };

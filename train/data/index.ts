@@ -22,4 +22,5 @@ export * from "./source.js";
 export * from "./synthetic.js";
 export * from "./tar.js";
 export * from "./token-map.js";
+export * from "./token-map-file.js";
 export * from "./write-coco.js";
