@@ -19,7 +19,7 @@ import { type BlockPlan, windowPlan, withoutSecondGuards } from "./window.js";
 const exactStrip = 8;
 /** Register tiles of contractions have too many sums for that: their parts stay in float32, and are longer. */
 const mostExact = 4;
-const tileStrip = 128;
+const tileStrip = 32;
 
 /** A part of a kernel that is done before the next one begins. */
 export interface Phase {
