@@ -10,7 +10,7 @@ import { type ClampedNest, type ClampedStage, clampNest, type Loop } from "../lo
 import { type Group, groupStages, isTrue, stageExprs } from "../loops/groups.js";
 import { Importer, mergeAxes, type Nest } from "../loops/nest.js";
 import { stored, type Text } from "../loops/text.js";
-import { loadsOf, stagesOf } from "../loops/walk.js";
+import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
 import { Writer } from "../loops/writer.js";
 import { type Inverse, invert } from "./invert.js";
 import type { Language } from "./language.js";
@@ -35,6 +35,9 @@ export interface Program {
 
 /** One program for each store that stores anything, in the order of the stores; or why gpu.js cannot run the kernel. */
 export function emitLoops(kernel: LoopKernel, language: Language): readonly Program[] | string {
+  const values = [...kernel.stages.map(({ body }) => body), ...kernel.stores.map(({ value }) => value)];
+  if ([...nodesOf(values)].some((e) => e.op === "call" && e.fn === "threefry"))
+    return "threefry's 32-bit words are beyond the integers that gpu.js holds; rand and its kin are filled on the host there";
   const programs: Program[] = [];
   for (let store = 0; store < kernel.stores.length; store++) {
     const program = emitStore(kernel, store, language);
