@@ -29,7 +29,7 @@ function roundHalfEven(x) {
   const d = a - r;
   if (!(d > 0)) { return x; }
   if (d > 0.5) { r = r + 1; }
-  if (d === 0.5 && r % 2 === 1) { r = r + 1; }
+  if (d === 0.5 && r - 2 * Math.floor(r * 0.5) === 1) { r = r + 1; }
   if (x < 0) { return -r; }
   return r;
 }`),

@@ -121,17 +121,7 @@ function smaller(a, b) {
 }`,
     "unordered",
   ),
-  roundHalfEven: helper(`
-function roundHalfEven(x) {
-  const a = Math.abs(x);
-  let r = Math.floor(a);
-  const d = a - r;
-  if (!(d > 0)) { return x; }
-  if (d > 0.5) { r = r + 1; }
-  if (d === 0.5 && r - 2 * Math.floor(r * 0.5) === 1) { r = r + 1; }
-  if (x < 0) { return -r; }
-  return r;
-}`),
+  roundHalfEven: helpers.roundHalfEven,
   /** The whole part of a / b for whole a ≥ 0, b > 0 below 2^24. */
   quotient: helper(`
 function quotient(a, b) {

@@ -1,8 +1,6 @@
 /** Detection as a task: Mask R-CNN on a COCO data set. */
 import { OpError } from "../../engine/errors.js";
 import { Detector, type DetectorOptions, lossNames, maskRCNN, smallDetector } from "../../models/detection/index.js";
-import { showLoadReport } from "../../models/state.js";
-import { readModel } from "../../train/checkpoint.js";
 import type { Detections, Scene } from "../../train/data/scene.js";
 import type { SceneBatch } from "../../train/data/scene-loader.js";
 import { type DetectorEvaluation, detectionStep, evaluateDetector } from "../../train/detection.js";
@@ -14,7 +12,7 @@ import { cocoTable, sceneGallery } from "../../train/report/scenes.js";
 import type { Measures, Task, Words } from "../../train/task.js";
 import type { TrainOptions } from "../options/train-options.js";
 import { loadBackbone, prepareScenes, type SceneData, sceneLoaders } from "./scenes.js";
-import { makeOptimizer } from "./setup.js";
+import { beginWith, makeOptimizer } from "./setup.js";
 
 const shownScenes = 12;
 
@@ -86,13 +84,8 @@ export async function detectTask(options: TrainOptions, data: SceneData, say: (l
   const { categories } = trainSet;
   const design = designOf(options, categories.length);
   const model = maskRCNN(design);
-  if (options.initialCheckpoint !== undefined) {
-    const report = model.loadStateDict(readModel(options.initialCheckpoint).tensors, { strict: false });
-    if (report.missing.length === model.stateDict().size)
-      throw new OpError("train", `${options.initialCheckpoint} holds nothing of this network`);
-    const left = showLoadReport(report);
-    say(`began with the weights of ${options.initialCheckpoint}${left === "" ? "" : `, but for: ${left}`}`);
-  } else if (options.backboneCheckpoint !== undefined) loadBackbone(model.backbone, options.backboneCheckpoint, say);
+  if (options.initialCheckpoint !== undefined) beginWith(model, options.initialCheckpoint, "this network", say);
+  else if (options.backboneCheckpoint !== undefined) loadBackbone(model.backbone, options.backboneCheckpoint, say);
   const optimizer = makeOptimizer(model, options, denseScheme(options.layerScheme, options.layerCount));
   const { loader, testLoader } = sceneLoaders(options, data, { masks: true, maxInstances: options.model.includes("micro") ? 32 : 100 });
   const ema = options.modelEma ? await ModelEma.of(model, { decay: options.modelEmaDecay }) : null;

@@ -1,8 +1,6 @@
 /** Segmentation as a task. */
 import { OpError } from "../../engine/errors.js";
 import { type Segmentor, type SegmentorOptions, segmentor, smallSegmentor } from "../../models/segmentor.js";
-import { showLoadReport } from "../../models/state.js";
-import { readModel } from "../../train/checkpoint.js";
 import type { SceneBatch } from "../../train/data/scene-loader.js";
 import { ModelEma } from "../../train/ema.js";
 import { denseScheme } from "../../train/optim/groups.js";
@@ -13,7 +11,7 @@ import { type SegmentationResult, type SegmentedScene, segmentationEvaluation, s
 import type { Measures, Task, Words } from "../../train/task.js";
 import type { TrainOptions } from "../options/train-options.js";
 import { loadBackbone, prepareScenes, type SceneData, sceneLoaders } from "./scenes.js";
-import { makeOptimizer } from "./setup.js";
+import { beginWith, makeOptimizer } from "./setup.js";
 
 const shownScenes = 12;
 
@@ -85,13 +83,8 @@ export async function segmentTask(options: TrainOptions, data: SceneData, say: (
   const { classes } = trainSet;
   const design = designOf(options, classes.length);
   const model = segmentor(design);
-  if (options.initialCheckpoint !== undefined) {
-    const report = model.loadStateDict(readModel(options.initialCheckpoint).tensors, { strict: false });
-    if (report.missing.length === model.stateDict().size)
-      throw new OpError("train", `${options.initialCheckpoint} holds nothing of this network`);
-    const left = showLoadReport(report);
-    say(`began with the weights of ${options.initialCheckpoint}${left === "" ? "" : `, but for: ${left}`}`);
-  } else if (options.backboneCheckpoint !== undefined) loadBackbone(model.backbone, options.backboneCheckpoint, say);
+  if (options.initialCheckpoint !== undefined) beginWith(model, options.initialCheckpoint, "this network", say);
+  else if (options.backboneCheckpoint !== undefined) loadBackbone(model.backbone, options.backboneCheckpoint, say);
   const optimizer = makeOptimizer(model, options, denseScheme(options.layerScheme, options.layerCount));
   const { loader, testLoader } = sceneLoaders(options, data, { masks: false, maxInstances: 1 });
   const sliding = slidingOf(options);

@@ -117,16 +117,18 @@ async function makeAverage(options: TrainOptions, model: Classifier, shape: Shap
   return { ema, averaged, evaluate: evaluation(averaged) };
 }
 
+/** Gives a network the weights of a file, and says which of them are missing, unexpected or of another shape. `name` is for messages. */
+export function beginWith(model: Module, path: string, name: string, say: (line: string) => void): void {
+  const report = model.loadStateDict(readModel(path).tensors, { strict: false });
+  if (report.missing.length === model.stateDict().size) throw new OpError("train", `${path} holds nothing of ${name}`);
+  const left = showLoadReport(report);
+  say(`began with the weights of ${path}${left === "" ? "" : `, but for: ${left}`}`);
+}
+
 /** Network, optimizer, schedule, average, loaders. */
 export async function prepare(options: TrainOptions, data: TrainData, say: (line: string) => void) {
   const model = createModel(options.model, { ...data.shape, dropPathRate: options.dropPath });
-  if (options.initialCheckpoint !== undefined) {
-    const report = model.loadStateDict(readModel(options.initialCheckpoint).tensors, { strict: false });
-    const left = showLoadReport(report);
-    if (report.missing.length === model.stateDict().size)
-      throw new OpError("train", `${options.initialCheckpoint} holds nothing of ${options.model}`);
-    say(`began with the weights of ${options.initialCheckpoint}${left === "" ? "" : `, but for: ${left}`}`);
-  }
+  if (options.initialCheckpoint !== undefined) beginWith(model, options.initialCheckpoint, options.model, say);
   const optimizer = makeOptimizer(model, options);
   const loaders = makeLoaders(options, data);
   const average = await makeAverage(options, model, data.shape);
