@@ -57,6 +57,8 @@ export const binary =
     const other = like(x, y);
     return other === null ? null : f(x, other);
   };
+/** No value of the other operand again: two ways to round the same number would choose different sides of the kink. */
+const apart = (b: Tensor): Tensor => add(b, 0.0371);
 export const unary =
   (f: (a: Tensor) => Tensor): Step =>
   (x) =>
@@ -70,8 +72,8 @@ export const steps: readonly (readonly [string, Step])[] = [
   ["sub", binary(sub)],
   ["mul", binary((a, b) => mul(a, b))],
   ["div", binary((a, b) => div(a, add(abs(b), 1)))],
-  ["maximum", binary(maximum)],
-  ["minimum", binary(minimum)],
+  ["maximum", binary((a, b) => maximum(a, apart(b)))],
+  ["minimum", binary((a, b) => minimum(a, apart(b)))],
   ["neg", unary(neg)],
   ["tanh", unary(tanh)],
   ["exp", unary((x) => exp(clamp(x, { max: 1 })))],
