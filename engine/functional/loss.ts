@@ -5,7 +5,7 @@ import { checkOptions, checkTensor, hostValues } from "../ops/check.js";
 import { inRange } from "../ops/identity.js";
 import { broadcastShapes, broadcastsTo, type Shape, sameShape, showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
-import { abs, add, div, eq, exp, ge, le, log, logicalOr, mul, neg, softplus, square, sub, where } from "./elementwise.js";
+import { abs, add, clamp, div, eq, exp, ge, le, log, logicalOr, mul, neg, softplus, square, sub, where } from "./elementwise.js";
 import { mean, sum } from "./reduction.js";
 
 export { type ClassLossOptions, type CrossEntropyOptions, crossEntropy, nllLoss } from "./loss-classes.js";
@@ -83,7 +83,10 @@ export interface WeightedLossOptions extends LossOptions {
   readonly weight?: Tensor | null;
 }
 
-/** −(t log x + (1 − t) log(1 − x)) for probabilities x; logarithms are no less than −100. */
+/**
+ * −(t log x + (1 − t) log(1 − x)) for probabilities x; logarithms are no less than −100, and the slope (x − t) / (x (1 − x)) has no divisor below
+ * 1e-12. Reference: torch.nn.functional.binary_cross_entropy.
+ */
 export function binaryCrossEntropy(input: Tensor, target: Tensor, options: WeightedLossOptions = {}): Tensor {
   const op = "binaryCrossEntropy";
   checkPair(op, input, target, options, ["weight"]);
@@ -95,14 +98,22 @@ export function binaryCrossEntropy(input: Tensor, target: Tensor, options: Weigh
   const t = cast(target, input.dtype);
   const known = hostValues(input) !== null;
   const x = known ? input : inRange(op, input, 0, 1, "the input computed on the device holds what is no probability");
-  const loss = neg(add(mul(t, boundedLog(x)), mul(sub(1, t), boundedLog(sub(1, x)))));
+  const saturated = le(mul(x, sub(1, x)), leastVariance).detach();
+  const inside = where(saturated, 0.5, x);
+  const loss = where(saturated, saturatedEntropy(x, t), crossEntropyOf(t, log(inside), log(sub(1, inside))));
   return reduceLoss(op, weighted(op, loss, options.weight), options.reduction);
 }
 
-/** max(log x, −100); below e^−100 the slope is 0 rather than infinite. */
-function boundedLog(x: Tensor): Tensor {
-  const tiny = le(x, 3.8e-44);
-  return where(tiny, -100, log(where(tiny, 1, x)));
+const leastVariance = 1e-12;
+
+const crossEntropyOf = (t: Tensor, logX: Tensor, logRest: Tensor): Tensor => neg(add(mul(t, logX), mul(sub(1, t), logRest)));
+
+/** Where x is 0 or 1, as near as floats tell: a line through the bounded loss, so that a saturated input still learns. */
+function saturatedEntropy(input: Tensor, t: Tensor): Tensor {
+  const x = input.detach();
+  const bounded = (p: Tensor): Tensor => clamp(log(p), { min: -100 });
+  const slope = div(sub(x, t.detach()), leastVariance);
+  return add(crossEntropyOf(t, bounded(x), bounded(sub(1, x))), mul(slope, sub(input, x)));
 }
 
 function weighted(op: string, loss: Tensor, weight: Tensor | null | undefined): Tensor {

@@ -9,7 +9,7 @@ import { anyDType, checkOptions, checkTensor, elementwiseSpec, floatingType, flo
 import { floor, log, sqrt, trunc } from "./elementwise-float.js";
 import { eq, ge, gt, logicalAnd, lt, ne, unmovedBy, where } from "./elementwise-logic.js";
 import { filledLike } from "./leaf.js";
-import { elementwise, type Operand, resultType } from "./operands.js";
+import { elementwise, type Operand, operandTensor, resultType } from "./operands.js";
 import { defineOp, type GradRule, nonDifferentiable, type OpRecord, type Sample } from "./record.js";
 import { alias } from "./view.js";
 
@@ -253,20 +253,27 @@ const notBool =
 const boolAsInt = (dtype: DType): DType => (dtype === "bool" ? "int32" : dtype);
 
 const isBool = (x: Operand): boolean => typeof x === "boolean" || (typeof x === "object" && x.dtype === "bool");
-const scaled = (x: Operand, alpha: number): Operand => (alpha === 1 ? x : typeof x === "object" ? mul(x, alpha) : Number(x) * alpha);
+/** alpha · b, to be combined with `a`. A fraction stays floating where its multiple is whole. */
+function scaled(op: string, a: Operand, b: Operand, alpha: number): Operand {
+  if (alpha === 1) return b;
+  if (typeof b === "object") return mul(b, alpha);
+  const product = Number(b) * alpha;
+  const lost = typeof a === "object" && Number.isInteger(product) && !Number.isInteger(Number(b));
+  return lost ? operandTensor(op, product, "float32", a.device) : product;
+}
 
 /** a + alpha · b, broadcast. Two booleans give their `or` (for alpha = 0, a). Reference: torch.add. */
 export function add(a: Operand, b: Operand, options?: { readonly alpha?: number }): Tensor {
   checkOptions("add", options, ["alpha"]);
   const alpha = options?.alpha ?? 1;
-  if (!isBool(a) || !isBool(b)) return elementwise(addOp, [a, scaled(b, alpha)], boolAsInt);
-  return cast(elementwise(addOp, [a, scaled(b, Number(alpha !== 0))], boolAsInt), "bool");
+  if (!isBool(a) || !isBool(b)) return elementwise(addOp, [a, scaled("add", a, b, alpha)], boolAsInt);
+  return cast(elementwise(addOp, [a, scaled("add", a, b, Number(alpha !== 0))], boolAsInt), "bool");
 }
 
 /** a − alpha · b, broadcast. Throws for two booleans. Reference: torch.sub. */
 export function sub(a: Operand, b: Operand, options?: { readonly alpha?: number }): Tensor {
   checkOptions("sub", options, ["alpha"]);
-  return elementwise(subOp, [a, scaled(b, options?.alpha ?? 1)], notBool("sub"));
+  return elementwise(subOp, [a, scaled("sub", a, b, options?.alpha ?? 1)], notBool("sub"));
 }
 
 /** a · b, broadcast. Two booleans give their `and`. Reference: torch.mul. */

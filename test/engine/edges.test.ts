@@ -183,5 +183,7 @@ describe("kinds of numbers", () => {
   it("of two booleans add up to their `or`, whatever the factor", async () => {
     expect(await c.add(tensor([true, false, true]), tensor([true, true, false]), { alpha: -1 }).tolist()).toEqual([true, true, true]);
     expect(await c.add(tensor([true, false]), true, { alpha: 0 }).tolist()).toEqual([true, false]);
+    const fraction = c.sub(tensor([5], { dtype: "int32" }), 1.5, { alpha: 2 });
+    expect([fraction.dtype, await fraction.tolist()]).toEqual(["float32", [2]]);
   });
 });
