@@ -9,6 +9,8 @@ export interface AdapterOptions {
   readonly software?: boolean;
   /** `"default"` asks for no more than every WebGPU adapter has; otherwise all that this one offers. */
   readonly limits?: "default" | "adapter";
+  /** `false` makes no use of subgroups, as on adapters that have none. */
+  readonly subgroups?: boolean;
 }
 
 export interface Opened {
@@ -103,7 +105,8 @@ export async function openDevice(options: AdapterOptions): Promise<Opened> {
     throw new BackendError(name, `the adapter is ${title}, which is ${isSoftware ? "" : "not "}a software adapter${remedy}`);
   }
   const requiredLimits = options.limits === "default" ? {} : Object.fromEntries(wanted.map((limit) => [limit, adapter.limits[limit]]));
-  const requiredFeatures: GPUFeatureName[] = adapter.features.has("timestamp-query") ? ["timestamp-query"] : [];
+  const optional: readonly GPUFeatureName[] = options.subgroups === false ? ["timestamp-query"] : ["timestamp-query", "subgroups"];
+  const requiredFeatures = optional.filter((feature) => adapter.features.has(feature));
   try {
     const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
     return { device, description: isSoftware ? `${title} (software)` : title, isSoftware };

@@ -11,6 +11,7 @@ import { type Cost, Queue, type QueueOptions, type Work } from "./queue.js";
 import { inScopes } from "./scopes.js";
 import { type Constants, maxPoints } from "./shader.js";
 import { Staging } from "./staging.js";
+import { subgroupSize } from "./subgroups.js";
 import { hardwareMachine, type Machine, softwareMachine } from "./tile.js";
 import { runTimed } from "./timing.js";
 import { type Measure, measureOn, type Tuned, Tuner } from "./tuner.js";
@@ -60,7 +61,8 @@ const maxBindGroups = 1024;
 /** Opens a device on an adapter of its own. */
 export async function createWebgpuBackend(options: WebgpuOptions = {}): Promise<Backend> {
   const store = options.tune ? ((options.tune === true ? null : options.tune.store) ?? (await openStore())) : null;
-  return new WebgpuBackend(await openDevice(options), options, store);
+  const opened = await openDevice(options);
+  return new WebgpuBackend(opened, options, store, await subgroupSize(opened.device));
 }
 
 class WebgpuBackend implements Backend {
@@ -88,6 +90,7 @@ class WebgpuBackend implements Backend {
     private readonly opened: Opened,
     private readonly options: WebgpuOptions,
     store: TuningStore | null,
+    members: number,
   ) {
     const { device } = opened;
     this.device = device;
@@ -100,7 +103,8 @@ class WebgpuBackend implements Backend {
       maxOutputs: limits.maxStorageBuffersPerShaderStage,
       maxBufferBytes: Math.floor(Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize) / 4) * 4,
     };
-    this.machine = (options.kernels ?? (opened.isSoftware ? "software" : "hardware")) === "software" ? softwareMachine : hardwareMachine;
+    const kind = options.kernels ?? (opened.isSoftware ? "software" : "hardware");
+    this.machine = kind === "software" ? { ...softwareMachine, members } : hardwareMachine;
     this.pipelines = new Pipelines(device);
     this.staging = new Staging(device);
     this.queue = new Queue(device, options.queue);

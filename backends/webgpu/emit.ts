@@ -6,8 +6,9 @@ import { Importer, mergeAxes, type Nest, storeExprs } from "../loops/nest.js";
 import { loadsOf } from "../loops/walk.js";
 import { atom, binary, combined, type Text, typeOf } from "./scalar.js";
 import { defineAxes, type Program, pointsOf, shader } from "./shader.js";
+import { Sharing } from "./sharing.js";
 import { type GpuNest, type GpuStage, gpuNest, groupsOf, present, type Round, teamSize } from "./stages.js";
-import { applySchedule, type Machine, schedules } from "./tile.js";
+import { applySchedule, canShare, type Machine, schedules } from "./tile.js";
 import { Writer } from "./writer.js";
 
 /** Terms of a sum that is worth a team of invocations. */
@@ -22,7 +23,9 @@ export function emitLoops(kernel: LoopKernel, machine: Machine, choice = 0): Pro
   const schedule = candidates[Math.min(choice, candidates.length - 1)];
   const tiled = applySchedule(pool, nest, schedule);
   const writer = new Writer(kernel.buffers, tiled.weakened);
-  emitNest(writer, tiled);
+  const last = tiled.axes.at(-1);
+  const sharing = last !== undefined && canShare(last.size, machine) ? new Sharing(pool, writer, machine.members, last) : null;
+  emitNest(writer, tiled, sharing);
   return shader(kernel.buffers, writer, { points: pointsOf(tiled.axes), fullGroups: machine.fullGroups });
 }
 
@@ -88,11 +91,11 @@ function writeMeeting(writer: Writer, stages: readonly GpuStage[], group: readon
   }
 }
 
-function emitNest(writer: Writer, nest: GpuNest): void {
+function emitNest(writer: Writer, nest: GpuNest, sharing: Sharing | null): void {
   for (const stage of nest.stages) for (const e of stageExprs(stage)) writer.count(e);
   for (const store of nest.stores) for (const e of storeExprs(store)) writer.count(e);
   defineAxes(writer, nest.axes);
-  for (const group of groupsOf(nest.stages)) writeGroup(writer, nest.stages, group);
+  for (const group of groupsOf(nest.stages)) writeGroup(writer, nest.stages, group, 1, sharing);
   writeStores(writer, nest.stores);
 }
 
@@ -103,7 +106,7 @@ const stageExprs = ({ loops, rounds }: GpuStage): readonly Expr[] => [
 
 const isTrue = (e: Expr): boolean => e.op === "const" && e.value !== 0;
 
-function writeGroup(writer: Writer, all: readonly GpuStage[], numbers: readonly number[], lanes = 1): void {
+function writeGroup(writer: Writer, all: readonly GpuStage[], numbers: readonly number[], lanes = 1, sharing: Sharing | null = null): void {
   const stages = numbers.map((i) => all[i]);
   const names = stages.map((stage) => declareSum(writer, stage, "s"));
   const outer = writer.depth;
@@ -130,8 +133,10 @@ function writeGroup(writer: Writer, all: readonly GpuStage[], numbers: readonly 
     writer.openLoop(axis, first, writer.value(upper), turns ? step * lanes : step, turns || mayBeEmpty);
   });
   if (split === loops.length) beginParts();
+  if (sharing !== null) writeShared(sharing, stages);
   const rounds = stages[0].rounds.length;
   for (let round = 0; round < rounds; round++) {
+    writeLoads(writer, stages, round);
     stages.forEach((stage, i) => {
       for (const each of present([stage.rounds[round]])) writeRound(writer, stage, each, parts[i]);
     });
@@ -143,6 +148,23 @@ function writeGroup(writer: Writer, all: readonly GpuStage[], numbers: readonly 
   names.forEach((name, i) => {
     writer.setResult(numbers[i], name);
   });
+}
+
+/** Loads of the innermost loop that no condition stands before, where all members of a subgroup come by. */
+function writeShared(sharing: Sharing, stages: readonly GpuStage[]): void {
+  const { loops } = stages[0];
+  const inner = loops.at(-1);
+  if (inner === undefined || !loops.every(({ lower, upper, condition }) => [lower, upper, condition].every((e) => sharing.isUniform(e))))
+    return;
+  const bodies = stages.flatMap(({ rounds }) => present(rounds).filter(({ condition }) => isTrue(condition)));
+  sharing.write(loadsOf(bodies.map(({ body }) => body)), inner.axis);
+}
+
+/** What several sums of a round load comes before them: software adapters take a load apart into branches, which hold nothing in registers. */
+function writeLoads(writer: Writer, stages: readonly GpuStage[], round: number): void {
+  if (stages.length === 1) return;
+  const bodies = stages.flatMap(({ rounds }) => present([rounds[round]]).filter(({ condition }) => isTrue(condition)));
+  for (const load of loadsOf(bodies.map(({ body }) => body))) if (load.guard === null) writer.value(load);
 }
 
 /** Where an invocation begins when it takes turns with the others of its workgroup. */

@@ -160,17 +160,18 @@ fn scaled(x: f32, n: i32) -> f32 {
   expm1Near: helper(`
 fn expm1Near(r: f32) -> f32 { return ${expPoly} * (r * r) + r; }`),
   /** Without branches, as neighbours seldom take the same. */
+  // The sum's last bits are its rounded integer; what the scale makes of x out of range is not chosen.
   expOf: helper(
     `
 fn expOf(x: f32) -> f32 {
-  let n = round(clamp(x, -104.0f, 89.0f) * 1.44269504088896341f);
-  let r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
-  let y = scaled(1.0f + expm1Near(r), i32(n));
-  return select(select(select(y, 0.0f, x < -104.0f), infinity(), x > 88.72284f), x, isNaN(x));
+  let n = bitcast<i32>(x * 1.44269504088896341f + 12582912.0f) - 1262485504;
+  let whole = f32(n);
+  let r = (x - whole * 0.693359375f) - whole * -2.12194440e-4f;
+  let y = bitcast<f32>(bitcast<i32>(1.0f + expm1Near(r)) + (n << 23u));
+  return select(select(select(y, 0.0f, x < -87.33654f), infinity(), x > 88.72283f), x, isNaN(x));
 }`,
     "isNaN",
     "special",
-    "scaled",
     "expm1Near",
   ),
   expm1Of: helper(

@@ -50,6 +50,9 @@ export function shader(buffers: readonly BufferSpec[], writer: Writer, options: 
   const body = writer.finish();
   const flat = rows === 1 ? "group.x" : `(group.y * ${columns}u + group.x)`;
   const source = [
+    ...[...writer.extensions].map((extension) => `enable ${extension};`),
+    // The compiler takes for granted only that points of one workgroup may differ; our own rule is in `sharing.ts`.
+    writer.extensions.has("subgroups") ? "diagnostic(off, subgroup_uniformity);" : "",
     ...buffers.map(declaration),
     constants === null
       ? ""

@@ -99,14 +99,15 @@ function splitLong(pool: ExprPool, pieces: Map<Axis, readonly Axis[]>, stage: Gp
   const inner = loops[last];
   if (inner.axis.size > 2 * block && isWhole(inner)) {
     const { name, size } = inner.axis;
-    const [outer, part] = pieces.get(inner.axis) ?? [pool.newAxis(name, Math.ceil(size / block)), pool.newAxis(name, block)];
+    const terms = partOf(size);
+    const [outer, part] = pieces.get(inner.axis) ?? [pool.newAxis(name, Math.ceil(size / terms)), pool.newAxis(name, terms)];
     pieces.set(inner.axis, [outer, part]); // stages that share a loop still do
-    const from = pool.mul(pool.axis(outer), pool.int(block));
+    const from = pool.mul(pool.axis(outer), pool.int(terms));
     const whole = (axis: Axis, upper: Expr): Loop => ({ ...inner, axis, upper });
     const parts = [
       ...loops.slice(0, last),
       whole(outer, pool.int(outer.size)),
-      whole(part, size % block === 0 ? pool.int(block) : pool.min(pool.int(block), pool.sub(pool.int(size), from))),
+      whole(part, size % terms === 0 ? pool.int(terms) : pool.min(pool.int(terms), pool.sub(pool.int(size), from))),
     ];
     const map = new Map([[inner.axis, pool.add(from, pool.axis(part))]]);
     return { loops: parts, split: last + 1, combine, rounds: rounds.map((round) => mapRound(round, (e) => pool.substitute(e, map))) };
@@ -117,6 +118,12 @@ function splitLong(pool: ExprPool, pieces: Map<Axis, readonly Axis[]>, stage: Gp
     if (terms >= block / 8 || i === 1) return { ...stage, split: i };
   }
   return stage;
+}
+
+/** Terms of each part of a long sum: a divisor where there is one of about the right size, so that all parts are alike. */
+function partOf(size: number): number {
+  for (let terms = block; terms >= block / 2; terms--) if (size % terms === 0) return terms;
+  return block;
 }
 
 /** Element k of the innermost loop is for member k mod the team's size, so that neighbours read neighbours. */
@@ -188,6 +195,31 @@ export function unroll(pool: ExprPool, stages: readonly GpuStage[], by: number):
     loops: fewer,
     rounds: maps.map((map) => mapRound(stage.rounds[0], (e) => pool.substitute(e, map))),
   }));
+}
+
+/** Whether the innermost loop of a store can do `by` elements at once. */
+export const storeUnrolls = ({ axes }: Store, by: number): boolean => by > 1 && axes.length > 0 && axes[axes.length - 1].size % by === 0;
+
+/** The stores, with `by` elements of each innermost loop at once where that divides it. */
+export function unrollStores(pool: ExprPool, stores: readonly Store[], by: number): readonly Store[] {
+  const outers = new Map<Axis, Axis>();
+  return stores.flatMap((store) => {
+    if (!storeUnrolls(store, by)) return [store];
+    const inner = store.axes[store.axes.length - 1];
+    const outer = outers.get(inner) ?? pool.newAxis(inner.name, inner.size / by);
+    outers.set(inner, outer);
+    return Array.from({ length: by }, (_, i) => {
+      const map = new Map([[inner, pool.add(pool.mul(pool.axis(outer), pool.int(by)), pool.int(i))]]);
+      const at = (e: Expr): Expr => pool.substitute(e, map);
+      return {
+        ...store,
+        axes: [...store.axes.slice(0, -1), outer],
+        index: at(store.index),
+        value: at(store.value),
+        guard: store.guard && at(store.guard),
+      };
+    });
+  });
 }
 
 /** Runs of stages over the same loops that do not use one another: they share the loop. */

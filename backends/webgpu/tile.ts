@@ -9,7 +9,7 @@ import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { storeExprs } from "../loops/nest.js";
 import { nodesOf, stagesOf } from "../loops/walk.js";
 import { isExpensive } from "./scalar.js";
-import { type GpuNest, type GpuStage, groupsOf, mapRound, unroll, unrollings } from "./stages.js";
+import { type GpuNest, type GpuStage, groupsOf, mapRound, storeUnrolls, unroll, unrollings, unrollStores } from "./stages.js";
 
 /** Costs in cycles of one invocation, roughly. */
 export interface Machine {
@@ -22,6 +22,12 @@ export interface Machine {
   /** Folding a value into a sum. */
   readonly sum: number;
   readonly round: number;
+  /** A sum that goes on into the next round of its loop. */
+  readonly carry: number;
+  /** Telling a value to the other members of a subgroup. */
+  readonly broadcast: number;
+  /** Members of a subgroup that share their loads; 1 where they do not. */
+  readonly members: number;
   /** An invocation by itself: finding its coordinates. */
   readonly point: number;
   /** Invocations that run at the same time. */
@@ -47,11 +53,14 @@ export const softwareMachine: Machine = {
   guard: 15,
   operation: 3,
   latency: 4,
-  sum: 4,
-  round: 40,
+  sum: 3,
+  round: 60,
+  carry: 10,
+  broadcast: 6,
+  members: 1,
   point: 150,
   width: 8,
-  statement: 60_000,
+  statement: 30_000,
   maxSums: 64,
   fullGroups: 16,
   teams: 16,
@@ -66,6 +75,9 @@ export const hardwareMachine: Machine = {
   latency: 0,
   sum: 1,
   round: 4,
+  carry: 0,
+  broadcast: 1,
+  members: 1,
   point: 20,
   width: 8192,
   statement: 400,
@@ -86,31 +98,33 @@ export interface Schedule {
 
 interface Shape {
   readonly group: readonly number[];
+  readonly loops: readonly number[];
   readonly rounds: number;
   readonly inner: Axis | null;
+  /** What decides how often its loops go round. */
+  readonly bounds: ReadonlySet<Axis>;
+  /** Whether so many rounds of the innermost loop can be done at once. */
+  readonly unrolls: (by: number) => boolean;
   readonly loads: readonly { readonly strides: ReadonlyMap<Axis, number>; readonly opaque: ReadonlySet<Axis>; readonly guarded: boolean }[];
   readonly operations: readonly { readonly axes: ReadonlySet<Axis>; readonly cost: number }[];
 }
 
-const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
+const productOf = (sizes: readonly number[]): number => sizes.reduce((product, size) => product * size, 1);
+const sizeOf = (axes: readonly Axis[]): number => productOf(axes.map(({ size }) => size));
 
 /** All schedules of a kernel that are not too long, the one that should be fastest first. */
 export function schedules(nest: GpuNest, buffers: readonly BufferSpec[], machine: Machine): readonly Schedule[] {
   const groups = groupsOf(nest.stages);
   const shapes = groups.map((group) => shapeOf(nest, group));
   const epilogue = shapeOfStores(nest);
-  const points = sizeOf(nest.axes);
-  const fixed = new Set<Axis>();
-  for (const { loops } of nest.stages)
-    for (const { lower, upper, condition } of loops)
-      for (const e of [lower, upper, condition]) for (const axis of axesOf(e)) fixed.add(axis);
+  const fixed = new Set(nest.stages.flatMap((stage) => [...boundsOf(stage)]));
   const inPlace = buffers.some(({ access }) => access === "readwrite");
   const open = nest.axes.filter((axis) => !fixed.has(axis) && axis.size > 1);
   const widest = Math.max(1, ...groups.map((group) => group.length));
   const main = shapes.reduce<Shape | null>((most, shape) => (most === null || shape.rounds > most.rounds ? shape : most), null);
   const found: { schedule: Schedule; cycles: number }[] = [];
   const consider = (schedule: Schedule): void => {
-    const cycles = cyclesOf(schedule, shapes, epilogue, main, points, machine);
+    const cycles = cyclesOf(schedule, shapes, epilogue, nest.axes, machine);
     if (cycles !== null) found.push({ schedule, cycles });
   };
   const fits = (axis: Axis, by: number): boolean => axis.size % by === 0 || (!inPlace && axis.size > 2 * by);
@@ -138,14 +152,40 @@ export function schedules(nest: GpuNest, buffers: readonly BufferSpec[], machine
   return found.map(({ schedule }) => schedule);
 }
 
+/** What the bounds and conditions of a stage's loops depend on. */
+const boundsOf = ({ loops }: GpuStage): ReadonlySet<Axis> =>
+  new Set(loops.flatMap(({ lower, upper, condition }) => [lower, upper, condition].flatMap((e) => [...axesOf(e)])));
+
 function shapeOf(nest: GpuNest, group: readonly number[]): Shape {
   const stages = group.map((i) => nest.stages[i]);
   const { loops } = stages[0];
   const roots = stages.flatMap((stage) => stage.rounds.map((round) => round.body));
-  return { group, rounds: sizeOf(loops.map(({ axis }) => axis)), inner: loops.at(-1)?.axis ?? null, ...workOf(roots) };
+  const inner = loops.at(-1)?.axis ?? null;
+  const sizes = loops.map(({ axis }) => axis.size);
+  return {
+    group,
+    loops: sizes,
+    rounds: productOf(sizes),
+    inner,
+    bounds: boundsOf(stages[0]),
+    unrolls: (by) => unrollings(stages[0]).includes(by),
+    ...workOf(roots),
+  };
 }
 
-const shapeOfStores = (nest: GpuNest): Shape => ({ group: [], rounds: 1, inner: null, ...workOf(nest.stores.flatMap(storeExprs)) });
+/** Of the stores that go through the most elements a point. */
+function shapeOfStores({ stores }: GpuNest): Shape {
+  const main = stores.reduce((most, store) => (sizeOf(store.axes) > sizeOf(most.axes) ? store : most));
+  return {
+    group: [],
+    loops: main.axes.map(({ size }) => size),
+    rounds: sizeOf(main.axes),
+    inner: main.axes.at(-1) ?? null,
+    bounds: new Set(),
+    unrolls: (by) => storeUnrolls(main, by),
+    ...workOf(stores.flatMap(storeExprs)),
+  };
+}
 
 function workOf(roots: readonly Expr[]): Pick<Shape, "loads" | "operations"> {
   const loads: Shape["loads"][number][] = [];
@@ -171,6 +211,15 @@ function strides(load: LoadExpr): { strides: ReadonlyMap<Axis, number>; opaque: 
   return { strides: linear, opaque };
 }
 
+/** Whether subgroups fall into this axis, the last of those that are left, without a rest: their members then differ in nothing else. */
+export const canShare = (size: number, { members }: Machine): boolean => members > 1 && size % members === 0;
+
+/** Whether the members of a subgroup want the same of a load in the innermost loop. */
+function isShared({ strides, opaque, guarded }: Shape["loads"][number], lane: Axis, { inner, bounds }: Shape): boolean {
+  if (guarded || inner === null || bounds.has(lane)) return false;
+  return !strides.has(lane) && !opaque.has(lane) && (strides.has(inner) || opaque.has(inner));
+}
+
 /** Elements that the copies of a load read. */
 function distinct(load: Shape["loads"][number], copies: Schedule["tiles"]): number {
   let offsets = new Set([0]);
@@ -188,23 +237,26 @@ function cyclesOf(
   { tiles, unroll }: Schedule,
   shapes: readonly Shape[],
   epilogue: Shape,
-  main: Shape | null,
-  points: number,
+  axes: readonly Axis[],
   machine: Machine,
 ): number | null {
-  let invocations = points;
-  for (const [axis, by] of tiles) invocations = (invocations / axis.size) * Math.ceil(axis.size / by);
+  const sizes = axes.map((axis) => Math.ceil(axis.size / (tiles.find(([tiled]) => tiled === axis)?.[1] ?? 1)));
+  const invocations = sizes.reduce((product, size) => product * size, 1);
+  const last = sizes.findLastIndex((size) => size > 1);
+  const lane = last >= 0 && canShare(sizes[last], machine) ? axes[last] : null;
   const lanes = tiles.reduce((product, [, by]) => product * by, 1);
   let cycles = machine.point;
   let statements = 12;
   for (const shape of [...shapes, epilogue]) {
-    const times = shape === main ? unroll : 1;
+    const times = shape.unrolls(unroll) ? unroll : 1;
     const copies = shape.inner === null || times === 1 ? tiles : [...tiles, [shape.inner, times] as const];
     let work = 0;
     for (const load of shape.loads) {
       const count = distinct(load, copies);
-      work += count * (machine.load + (load.guarded ? machine.guard : 0));
-      statements += count * (load.guarded ? 2 : 1);
+      const shared = lane !== null && isShared(load, lane, shape) ? Math.floor(count / machine.members) * machine.members : 0;
+      const loaded = count - shared + shared / machine.members;
+      work += loaded * (machine.load + (load.guarded ? machine.guard : 0)) + shared * machine.broadcast;
+      statements += loaded * (load.guarded ? 2 : 1) + shared;
     }
     for (const { axes, cost } of shape.operations) {
       const count = copies.reduce((product, [axis, by]) => (axes.has(axis) ? product * by : product), 1);
@@ -214,10 +266,23 @@ function cyclesOf(
     const sums = shape.group.length * lanes;
     work += sums * times * machine.sum;
     statements += sums * times;
-    cycles += shape === epilogue ? work + lanes * machine.load : (shape.rounds / times) * (work + machine.round);
+    if (shape === epilogue) work += lanes * times * machine.load;
+    cycles += (shape.rounds / times) * work + turns(shape.loops, times) * (machine.round + sums * machine.carry);
   }
   if (lanes > 1 && statements > maxStatements) return null;
   return Math.ceil(invocations / machine.width) * cycles + statements * machine.statement;
+}
+
+/** Rounds of all loops together, the innermost of which does so many at once. */
+function turns(sizes: readonly number[], times: number): number {
+  let rounds = 1;
+  let sum = 0;
+  sizes.forEach((size, i) => {
+    const count = i === sizes.length - 1 ? size / times : size;
+    rounds *= count;
+    if (count > 1) sum += rounds;
+  });
+  return sum;
 }
 
 /** The points of an axis that an invocation takes: `by` neighbours from `start` on. */
@@ -229,28 +294,24 @@ interface Tile {
 }
 
 export function applySchedule(pool: ExprPool, nest: GpuNest, schedule: Schedule): GpuNest {
-  const stages = unrollMain(pool, nest.stages, schedule.unroll);
-  if (schedule.tiles.length === 0) return { ...nest, stages };
+  const stages = unrollStages(pool, nest.stages, schedule.unroll);
+  const stores = unrollStores(pool, nest.stores, schedule.unroll);
+  if (schedule.tiles.length === 0) return { ...nest, stages, stores };
   const tiles = schedule.tiles.map(([axis, by]): Tile => {
     const outer = pool.newAxis(axis.name, Math.ceil(axis.size / by));
     const start = pool.mul(pool.axis(outer), pool.int(by));
     // The last tile overlaps the one before: what both compute is the same, and nothing is left over.
     return { axis, outer, by, start: axis.size % by === 0 ? start : pool.min(start, pool.int(axis.size - by)) };
   });
-  return jam(pool, { ...nest, stages }, tiles);
+  return jam(pool, { ...nest, stages, stores }, tiles);
 }
 
-function unrollMain(pool: ExprPool, stages: readonly GpuStage[], by: number): readonly GpuStage[] {
-  if (by === 1) return stages;
-  const groups = groupsOf(stages);
-  const rounds = (i: number): number => sizeOf(stages[i].loops.map(({ axis }) => axis));
-  const main = groups.reduce((most, group) => (rounds(group[0]) > rounds(most[0]) ? group : most));
-  const unrolled = unroll(
-    pool,
-    main.map((i) => stages[i]),
-    by,
-  );
-  return stages.map((stage, i) => (main.includes(i) ? unrolled[main.indexOf(i)] : stage));
+/** All groups of stages whose loops allow for it. */
+function unrollStages(pool: ExprPool, stages: readonly GpuStage[], by: number): readonly GpuStage[] {
+  return groupsOf(stages).flatMap((group) => {
+    const members = group.map((i) => stages[i]);
+    return unrollings(members[0]).includes(by) ? unroll(pool, members, by) : members;
+  });
 }
 
 /** The nest for all points of the tiles at once. */

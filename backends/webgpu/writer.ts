@@ -41,6 +41,8 @@ const keyOf = (terms: readonly Term[]): string => terms.map(({ coefficient, fact
 export class Writer {
   /** Helpers of the library that the text calls. */
   readonly helpers = new Set<string>();
+  /** Extensions of WGSL that the text uses. */
+  readonly extensions = new Set<string>();
   private block = new Block(null, false, false);
   private readonly axisNames = new Map<Axis, string>();
   private readonly axisBlocks = new Map<Axis, Block>();
@@ -105,6 +107,18 @@ export class Writer {
   defineAxis(axis: Axis, code: string): void {
     this.line(`let ${this.axisName(axis)} = ${code};`);
     this.axisBlocks.set(axis, this.block);
+  }
+
+  /** Declares an axis outside of all loops. */
+  defineRootAxis(axis: Axis, code: string): void {
+    this.inside(this.root(), () => this.defineAxis(axis, code));
+  }
+
+  /** Gives a value a name in the current block. */
+  define(e: Expr, text: Text): void {
+    const name = atom(this.name(prefixOf(e)));
+    this.line(`let ${name.code} = ${text.code};`);
+    this.block.names.set(e, name);
   }
 
   /** Opens `for (…) {` over an axis. */

@@ -88,7 +88,7 @@ async function matmulKernel(): Promise<LoopKernel & { opened: Opened }> {
 
 describe("a device that tunes", () => {
   it("measures kernels with much to do once, and the next takes the fastest without measuring; all with the same bits", async () => {
-    const untuned = await webgpu({});
+    const untuned = await webgpu({ subgroups: false });
     const want = await large(untuned.on);
     const kernel = untuned.compiled[0].kernel as LoopKernel;
     const usual = untuned.compiled[0].source as string;
@@ -97,7 +97,7 @@ describe("a device that tunes", () => {
     const measure = vi.fn(measureAs(2));
     const tune = { store, measure };
     for (const times of [1, 2]) {
-      const { on, compiled } = await webgpu({ tune });
+      const { on, compiled } = await webgpu({ tune, subgroups: false });
       expect(await large(on), `opening ${times}`).toEqual(want);
       await small(on);
       expect(measure).toHaveBeenCalledTimes(1);
