@@ -4,9 +4,13 @@
  */
 import { createCpuBackend } from "./backends/cpu/backend.js";
 import { type DeviceOptions, registerBackend } from "./engine/device.js";
+import { interpretKernel } from "./engine/kernel/interpret.js";
 
 const openCpu = ({ interpret, maxBytes }: DeviceOptions) =>
-  createCpuBackend({ interpret: interpret === true, ...(typeof maxBytes === "number" ? { maxBytes } : {}) });
+  createCpuBackend({
+    ...(interpret === true ? { interpret: interpretKernel } : {}),
+    ...(typeof maxBytes === "number" ? { maxBytes } : {}),
+  });
 registerBackend("cpu", openCpu, openCpu);
 registerBackend("wasm", async ({ maxBytes, relaxed, threads, callerCycles }) =>
   (await import("./backends/wasm/index.js")).createWasmBackend({

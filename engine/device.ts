@@ -9,6 +9,7 @@ import { Executor } from "./runtime/execute.js";
 import { flushEffects, readNodes, realizeNodes } from "./runtime/realize.js";
 import { isTracing } from "./runtime/scalar.js";
 import { BufferPool, type MemoryStats, unwatch } from "./runtime/storage.js";
+import { requireVerifier, type Verifier } from "./schedule/verifier.js";
 import type { Tensor } from "./tensor.js";
 
 export interface DeviceOptions {
@@ -30,7 +31,7 @@ export class Device {
   /** Handles whose newest version waits to be carried out. */
   readonly effects = new Set<Tensor>();
   readonly fuse: boolean;
-  readonly verify: boolean;
+  readonly verify: Verifier | null;
   /** Nodes to be read with the next plan. */
   private asked: { node: Node; resolve: (data: TypedArray) => void; reject: (error: unknown) => void }[] = [];
   private closed = false;
@@ -47,7 +48,7 @@ export class Device {
     this.plans = new PlanCache();
     this.executor = new Executor(backend, this.pool);
     this.fuse = options.fuse ?? true;
-    this.verify = options.verify ?? false;
+    this.verify = options.verify ? requireVerifier() : null;
     debugLog(1, () => `crabro: device ${name}: ${backend.describe()}`);
   }
 

@@ -3,6 +3,7 @@ import { sourceText } from "../backends/backend.js";
 import { dtypeBytes } from "./dtype.js";
 import { OpError } from "./errors.js";
 import { printKernel } from "./kernel/print.js";
+import { verifyKernel } from "./kernel/verify.js";
 import { type PlanBoundary, temporaryBytes } from "./schedule/plan.js";
 import { schedule } from "./schedule/schedule.js";
 import { walk } from "./schedule/walk.js";
@@ -64,7 +65,7 @@ export async function explain(
     graph,
     roots.map((node) => ({ node, donor: null })),
     device.backend,
-    { fuse: options.fuse ?? device.fuse, verify: true },
+    { fuse: options.fuse ?? device.fuse, verify: verifyKernel },
   );
   const kernels: ExplainedKernel[] = [];
   for (const step of plan.steps) {

@@ -9,12 +9,12 @@ import * as sorting from "./functional/sorting.js";
 import * as special from "./functional/special.js";
 import { Tensor } from "./tensor.js";
 
-const functions = { ...activation, ...elementwise, ...indexing, ...linalg, ...movement, ...reduction, ...sorting, ...special };
+const everyFunction = () => ({ ...activation, ...elementwise, ...indexing, ...linalg, ...movement, ...reduction, ...sorting, ...special });
 
 /** Lists of tensors, or a condition, come first in these; `unfold` as a method is that along a dim. */
 const notMethods = ["broadcastTensors", "cat", "stack", "where", "fold", "unfold", "unfoldDim"] as const;
 
-type Functions = Omit<typeof functions, (typeof notMethods)[number] | "max" | "min">;
+type Functions = Omit<ReturnType<typeof everyFunction>, (typeof notMethods)[number] | "max" | "min">;
 /** A function without its first argument, the tensor. */
 type Method<F> = F extends (x: Tensor, ...rest: infer Rest) => infer Result ? (...rest: Rest) => Result : never;
 type Methods = { [name in keyof Functions]: Method<Functions[name]> };
@@ -41,13 +41,19 @@ function install(name: string, fn: (...args: never[]) => unknown): void {
   Object.defineProperty(Tensor.prototype, name, { value: method, writable: true, configurable: true });
 }
 
-const hidden: readonly string[] = notMethods;
-for (const [name, fn] of Object.entries(functions)) if (!hidden.includes(name)) install(name, fn);
-install("unfold", movement.unfoldDim);
+let installed = false;
 
-Object.defineProperty(Tensor.prototype, "mT", {
-  get(this: Tensor): Tensor {
-    return movement.transpose(this, -1, -2);
-  },
-  configurable: true,
-});
+/** Gives tensors their methods. The main entry, `crabro/engine` and the first module do it; who takes functions from `crabro/browser` may. */
+export function installMethods(): void {
+  if (installed) return;
+  installed = true;
+  const hidden: readonly string[] = notMethods;
+  for (const [name, fn] of Object.entries(everyFunction())) if (!hidden.includes(name)) install(name, fn);
+  install("unfold", movement.unfoldDim);
+  Object.defineProperty(Tensor.prototype, "mT", {
+    get(this: Tensor): Tensor {
+      return movement.transpose(this, -1, -2);
+    },
+    configurable: true,
+  });
+}

@@ -2,7 +2,6 @@
  * What a network is made of: output shapes, parameters and multiply-adds of every layer, in the columns of torchinfo. Nothing is computed:
  * the network is called once on inputs without values, and the counts are read off the graph that this builds.
  */
-import "../engine/methods.js";
 import { noGrad } from "../autograd/grad-mode.js";
 import { defaultDevice } from "../engine/device.js";
 import type { Node } from "../engine/graph.js";

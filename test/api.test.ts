@@ -10,7 +10,7 @@ const root = resolve(import.meta.dirname, "..");
 /** The sources of everything in the map of exports. */
 const entries = Object.values(manifest.exports).flatMap((target) => {
   if (typeof target === "string") return [];
-  const source = target.default.replace("./dist/", "").replace(/\.js$/, ".ts");
+  const source = target.types.replace("./dist/", "").replace(/\.d\.ts$/, ".ts");
   if (!source.includes("*")) return [join(root, source)];
   const backends = readdirSync(join(root, "backends"), { withFileTypes: true }).filter(
     (entry) => entry.isDirectory() && entry.name !== "loops",

@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../index.js";
 import manifest from "../package.json" with { type: "json" };
+import { buildLibrary } from "../web/library.js";
 import { writePictures } from "./train/pictures-folder.js";
 
 const root = resolve(import.meta.dirname, "..");
@@ -35,6 +36,8 @@ beforeAll(async () => {
   // As `npm run build`, less the check of types, which `npm test` makes anyway.
   const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
   await execute(process.execPath, [tsc, "-p", "tsconfig.build.json", "--noCheck", "--outDir", join(stage, "dist")], { cwd: root });
+  mkdirSync(join(stage, "dist", "browser"));
+  writeFileSync(join(stage, "dist", "browser", "crabro.js"), await buildLibrary());
   await execute("npm", ["pack", "--ignore-scripts", "--offline"], { cwd: stage });
   mkdirSync(installed, { recursive: true });
   await execute("tar", ["-xzf", join(stage, `crabro-${manifest.version}.tgz`), "--strip-components=1", "-C", installed]);

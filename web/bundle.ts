@@ -25,8 +25,8 @@ export async function bundle(entries: readonly string[], options: BuildOptions =
     platform: "browser",
     target: "chrome126",
     logLevel: "error",
-    plugins: [findBuiltins(builtins)],
     ...options,
+    plugins: [findBuiltins(builtins), ...(options.plugins ?? [])],
     write: false,
   });
   if (builtins.length > 0) throw new Error(`a page has no built-in modules of Node: ${builtins.join("; ")}`);

@@ -1,7 +1,6 @@
 /** The `cpu` backend: every kernel becomes plain JavaScript. With the interpreter of the IR it defines what is right. */
 import { type DType, dtypeBytes, hostArray, type TypedArray } from "../../engine/dtype.js";
 import { BackendError } from "../../engine/errors.js";
-import { interpretKernel } from "../../engine/kernel/interpret.js";
 import type { Kernel } from "../../engine/kernel/ir.js";
 import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime } from "../backend.js";
 import { lineLengths, makeTransform, type Transform } from "../loops/lines.js";
@@ -10,8 +9,8 @@ import { emitTemplate } from "./line.js";
 import { helpers } from "./scalar.js";
 
 export interface CpuOptions {
-  /** Run the interpreter of the IR instead of printed code: slow, and the plainest meaning of a kernel. */
-  readonly interpret?: boolean;
+  /** The interpreter of the IR, to run it instead of printed code: slow, and the plainest meaning of a kernel. */
+  readonly interpret?: (kernel: Kernel, buffers: readonly TypedArray[]) => void;
   /** Refuse to hold more than this. */
   readonly maxBytes?: number;
   /** Work (points times rounds of their reductions) from which on loops are tiled; tests tile everything. */
@@ -33,7 +32,7 @@ const name = "cpu";
 /** Executables kept for kernels of the same text. */
 const maxCached = 4096;
 
-/** Opens plain JavaScript printed from the kernel IR, or with `interpret` the interpreter of the IR. */
+/** Opens plain JavaScript printed from the kernel IR, or with `interpret` what is given there. */
 export function createCpuBackend(options: CpuOptions = {}): Backend {
   return new CpuBackend(options);
 }
@@ -128,7 +127,8 @@ class CpuBackend implements Backend {
     const accepted = this.accepts(kernel);
     if (accepted !== true) throw new BackendError(name, `${kernel.name}: ${accepted}`);
     const source = kernel.kind === "template" ? emitTemplate(kernel) : emitLoops(kernel, this.options.tileFrom);
-    if (this.options.interpret) return executable(kernel, source, (buffers) => interpretKernel(kernel, buffers));
+    const { interpret } = this.options;
+    if (interpret) return executable(kernel, source, (buffers) => interpret(kernel, buffers));
     // Two templates may print the same loops around different transforms.
     const key = kernel.kind === "template" ? `${JSON.stringify(kernel.template)} ${kernel.input.dtype}\n${source}` : source;
     let run = this.compiled.get(key);

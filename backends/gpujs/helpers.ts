@@ -1,4 +1,5 @@
 /** Functions that kernels call, as gpu.js source: it has no `erf`, and JavaScript's own differ from the IR's meaning at the edges. */
+import { horner, polynomials } from "../loops/polynomials.js";
 
 export interface Helper {
   /** Other helpers that it calls. */
@@ -8,9 +9,44 @@ export interface Helper {
 
 export const helper = (code: string, ...uses: readonly string[]): Helper => ({ code: code.trim(), uses });
 
-/** Polynomial in `x`, coefficients from the highest power down to the constant. */
-export const horner = (x: string, ...coefficients: readonly string[]): string =>
-  coefficients.slice(1).reduce((sum, c) => `(${sum} * ${x} + ${c})`, coefficients[0]);
+/** The divisor doubled up to the dividend, then subtracted on its way back: every step is exact, in every precision. */
+export const remainderText = (name: string, undefinedWhere: string, nan: string): string => `
+function ${name}(a, b) {
+  const d = Math.abs(b);
+  let r = Math.abs(a);
+  if (${undefinedWhere}) { return ${nan}; }
+  if (r < d) { return a; }
+  let t = d;
+  for (let i = 0; i < 300; i++) {
+    if (r - t >= t) { t = t + t; }
+  }
+  for (let j = 0; j < 300; j++) {
+    if (t >= d) {
+      if (r >= t) { r = r - t; }
+      t = t * 0.5;
+    }
+  }
+  if (a < 0) { return -r; }
+  return r;
+}`;
+
+/** Within 2e-7 of the function. */
+export const erfText = (name: string, isUnordered: string, exp: string): string => `
+function ${name}(x) {
+  const t = Math.abs(x);
+  if (${isUnordered}) { return x; }
+  if (t < 0.93) {
+    const z = x * x;
+    return ${horner("z", polynomials.erf)} * x + x;
+  }
+  let r = 1.0;
+  if (t < 4) {
+    const y = ${horner("t", polynomials.logErfc)};
+    r = 1 - ${exp}(y);
+  }
+  if (x < 0) { return -r; }
+  return r;
+}`;
 
 export const helpers: Readonly<Record<string, Helper>> = {
   isNotANumber: helper(`
@@ -43,26 +79,7 @@ function floorModulo(a, b) {
   if (b === 0) { return 0; }
   return a - b * Math.floor(a / b);
 }`),
-  /** The divisor doubled up to the dividend, then subtracted on its way back: every step is exact, in every precision. */
-  remainder: helper(`
-function remainder(a, b) {
-  const d = Math.abs(b);
-  let r = Math.abs(a);
-  if (a !== a || b !== b || d === 0 || r === 1 / 0) { return 0 / 0; }
-  if (r < d) { return a; }
-  let t = d;
-  for (let i = 0; i < 300; i++) {
-    if (r - t >= t) { t = t + t; }
-  }
-  for (let j = 0; j < 300; j++) {
-    if (t >= d) {
-      if (r >= t) { r = r - t; }
-      t = t / 2;
-    }
-  }
-  if (a < 0) { return -r; }
-  return r;
-}`),
+  remainder: helper(remainderText("remainder", "a !== a || b !== b || d === 0 || r === 1 / 0", "0 / 0")),
   /** Logical: what an arithmetic shift fills with ones is added back. */
   shiftRight: helper(`
 function shiftRight(a, n) {
@@ -88,23 +105,7 @@ function power(a, b) {
   if (a === -1 && Math.abs(b) === 1 / 0) { return 1; }
   return Math.pow(a, b);
 }`),
-  /** The polynomials are our own; within 2e-7 of the function. */
-  erf: helper(`
-function erf(x) {
-  const t = Math.abs(x);
-  if (x !== x) { return x; }
-  if (t < 0.93) {
-    const z = x * x;
-    return ${horner("z", "8.292817801702768e-5", "-8.124891319312155e-4", "5.199517589062452e-3", "-2.6858817785978317e-2", "1.1283686012029648e-1", "-3.7612631916999817e-1", "1.28379167e-1")} * x + x;
-  }
-  let r = 1;
-  if (t < 4) {
-    const y = ${horner("t", "-2.0908653823425993e-5", "4.324463661760092e-4", "-4.1619050316512585e-3", "2.5096770375967026e-2", "-1.0824708640575409e-1", "-6.333752274513245e-1", "-1.1295017004013062", "1.7206616757903248e-4")};
-    r = 1 - Math.exp(y);
-  }
-  if (x < 0) { return -r; }
-  return r;
-}`),
+  erf: helper(erfText("erf", "x !== x", "Math.exp")),
 };
 
 /** The sources of the helpers that a text calls, and of those that they call, callees first. */

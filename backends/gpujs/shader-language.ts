@@ -6,7 +6,8 @@ import { javaScriptWords } from "../loops/names.js";
 import { asNumber, atom, binary, call, choice, operand, prefix, strength, type Text } from "../loops/text.js";
 import { helpersIn } from "./helpers.js";
 import { comparisons, type Language, logical, native } from "./language.js";
-import { infinity, negativeInfinity, notANumber, shaderHelpers, specials } from "./shader-helpers.js";
+import { shaderHelpers } from "./shader-helpers.js";
+import { infinity, negativeInfinity, notANumber, specials } from "./specials.js";
 
 /** Functions of one real, by the helper or the gpu.js function that computes them. */
 const unary: Readonly<Record<string, string>> = {

@@ -4,6 +4,7 @@
  * Cephes (S. Moshier); exp is a minimax fit, erf one of erfc's logarithm beyond 0.93.
  */
 import { erfParts } from "../../engine/kernel/erf.js";
+import { polynomials } from "../loops/polynomials.js";
 import {
   type Code,
   call,
@@ -223,14 +224,7 @@ function log(library: Library, scope: Scope): Code {
   const mantissa = ints.add(vector.and(bits, scope.ints(0x7fffff)), scope.ints(0x3f3504f3));
   const m = scope.keep(floats.sub(mantissa, scope.floats(1)));
   const z = scope.keep(floats.mul(m, m));
-  const p = library.polynomial(
-    scope,
-    m,
-    [
-      7.0376836292e-2, -1.151461031e-1, 1.167699874e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1,
-      -2.4999993993e-1, 3.3333331174e-1,
-    ],
-  );
+  const p = library.polynomial(scope, m, polynomials.log);
   const small = library.madd(e, scope.floats(-2.1219444e-4), floats.mul(floats.mul(m, z), p));
   const sum = floats.add(m, library.madd(z, scope.floats(-0.5), small));
   const result = library.madd(e, scope.floats(0.693359375), sum);
@@ -245,7 +239,7 @@ function tanh(library: Library, scope: Scope): Code {
   const x = scope.args[0];
   const a = scope.keep(floats.abs(x));
   const z = scope.keep(floats.mul(x, x));
-  const p = library.polynomial(scope, z, [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1]);
+  const p = library.polynomial(scope, z, polynomials.tanh);
   const near = scope.keep(library.madd(floats.mul(p, z), x, x));
   const doubled = scope.keep(atMost(floats.add(a, a), scope.floats(40)));
   const e = exponential(library, scope, doubled, "normal");
@@ -280,8 +274,8 @@ const circular =
     for (const part of [1.5703125, 4.837512969970703125e-4, 7.54978995489188216e-8]) r = library.madd(turns, scope.floats(-part), r);
     const y = scope.keep(r);
     const z = scope.keep(floats.mul(y, y));
-    const sine = library.madd(floats.mul(library.polynomial(scope, z, [-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1]), z), y, y);
-    const even = library.polynomial(scope, z, [2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2, -0.5, 1]);
+    const sine = library.madd(floats.mul(library.polynomial(scope, z, polynomials.sin), z), y, y);
+    const even = library.polynomial(scope, z, [...polynomials.cos, -0.5, 1]);
     const quadrant = scope.keep(ints.add(shifted, scope.ints(shift)));
     const odd = ints.eq(vector.and(quadrant, scope.ints(1)), scope.ints(1));
     const flip = ints.shl(vector.and(quadrant, scope.ints(2)), int.const(30));

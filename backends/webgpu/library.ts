@@ -6,6 +6,7 @@
  * The polynomials of exp, log and the circular and hyperbolic functions are those of the Cephes library, single precision (S. L. Moshier);
  * that of erf is our own.
  */
+import { horner, polynomials } from "../loops/polynomials.js";
 
 interface Helper {
   /** Other helpers that it calls. */
@@ -15,33 +16,10 @@ interface Helper {
 
 const helper = (code: string, ...uses: readonly string[]): Helper => ({ code: code.trim(), uses });
 
-/** Polynomial in `x`, coefficients from the highest power down to the constant. */
-const horner = (x: string, ...coefficients: readonly string[]): string =>
-  coefficients.slice(1).reduce((sum, c) => `(${sum} * ${x} + ${c})`, coefficients[0]);
-
-const sinPoly = horner("z", "-1.9515295891e-4f", "8.3321608736e-3f", "-1.6666654611e-1f");
-const cosPoly = horner("z", "2.443315711809948e-5f", "-1.388731625493765e-3f", "4.166664568298827e-2f");
-const expPoly = horner(
-  "r",
-  "1.9875691500e-4f",
-  "1.3981999507e-3f",
-  "8.3334519073e-3f",
-  "4.1665795894e-2f",
-  "1.6666665459e-1f",
-  "5.0000001201e-1f",
-);
-const logPoly = horner(
-  "m",
-  "7.0376836292e-2f",
-  "-1.1514610310e-1f",
-  "1.1676998740e-1f",
-  "-1.2420140846e-1f",
-  "1.4249322787e-1f",
-  "-1.6668057665e-1f",
-  "2.0000714765e-1f",
-  "-2.4999993993e-1f",
-  "3.3333331174e-1f",
-);
+const sinPoly = horner("z", polynomials.sin, "f");
+const cosPoly = horner("z", polynomials.cos, "f");
+const expPoly = horner("r", polynomials.exp, "f");
+const logPoly = horner("m", polynomials.log, "f");
 
 export const helpers: Readonly<Record<string, Helper>> = {
   fromBits: helper(`
@@ -336,7 +314,7 @@ fn tanOf(x: f32) -> f32 {
   asinNear: helper(`
 fn asinNear(x: f32) -> f32 {
   let z = x * x;
-  return ${horner("z", "4.2163199048e-2f", "2.4181311049e-2f", "4.5470025998e-2f", "7.4953002686e-2f", "1.6666752422e-1f")} * (z * x) + x;
+  return ${horner("z", polynomials.asin, "f")} * (z * x) + x;
 }`),
   asinOf: helper(
     `
@@ -376,7 +354,7 @@ fn atanOf(x: f32) -> f32 {
     a = (a - 1.0f) / (a + 1.0f);
   }
   let z = a * a;
-  let y = ${horner("z", "8.05374449538e-2f", "-1.38776856032e-1f", "1.99777106478e-1f", "-3.33329491539e-1f")} * (z * a) + a;
+  let y = ${horner("z", polynomials.atan, "f")} * (z * a) + a;
   return withSign(base + y, x);
 }`,
     "isNaN",
@@ -388,7 +366,7 @@ fn sinhOf(x: f32) -> f32 {
   let a = abs(x);
   if (a < 1.0f) {
     let z = x * x;
-    return ${horner("z", "2.03721912945e-4f", "8.33028376239e-3f", "1.66667160211e-1f")} * (z * x) + x;
+    return ${horner("z", polynomials.sinh, "f")} * (z * x) + x;
   }
   if (a > 88.0f) {
     let w = expOf(0.5f * a);
@@ -420,7 +398,7 @@ fn tanhOf(x: f32) -> f32 {
   let a = abs(x);
   if (a < 0.625f) {
     let z = x * x;
-    return ${horner("z", "-5.70498872745e-3f", "2.06390887954e-2f", "-5.37397155531e-2f", "1.33314422036e-1f", "-3.33332819422e-1f")} * (z * x) + x;
+    return ${horner("z", polynomials.tanh, "f")} * (z * x) + x;
   }
   if (isNaN(x)) { return x; }
   if (a > 9.1f) { return withSign(1.0f, x); }
@@ -435,8 +413,8 @@ fn tanhOf(x: f32) -> f32 {
 fn erfOf(x: f32) -> f32 {
   let t = abs(x);
   let z = x * x;
-  let near = ${horner("z", "8.292817801702768e-5f", "-8.124891319312155e-4f", "5.199517589062452e-3f", "-2.6858817785978317e-2f", "1.1283686012029648e-1f", "-3.7612631916999817e-1f", "1.28379167e-1f")} * x + x;
-  let y = ${horner("t", "-2.0908653823425993e-5f", "4.324463661760092e-4f", "-4.1619050316512585e-3f", "2.5096770375967026e-2f", "-1.0824708640575409e-1f", "-6.333752274513245e-1f", "-1.1295017004013062f", "1.7206616757903248e-4f")};
+  let near = ${horner("z", polynomials.erf, "f")} * x + x;
+  let y = ${horner("t", polynomials.logErfc, "f")};
   let far = withSign(1.0f - select(expOf(y), 0.0f, t > 4.0f), x);
   return select(select(far, near, t < 0.93f), x, isNaN(x));
 }`,

@@ -13,7 +13,7 @@ import { signatureProblem } from "./signatures.js";
 /** Spaces up to this many points are tried out where bounds prove nothing; of larger ones, two corners. */
 const boundsPoints = 4096;
 
-/** @throws InternalError that names the kernel and the rule it breaks. */
+/** Checks what the IR promises to backends. Throws InternalError that names the kernel and the rule it breaks. */
 export function verifyKernel(kernel: Kernel): void {
   new Verifier(kernel).verify();
 }

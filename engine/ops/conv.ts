@@ -196,6 +196,7 @@ export function conv2dWeightGrad(grad: Tensor, x: Tensor, attrs: ConvAttrs): Ten
 }
 
 /** One set of geometries for all three: plain, strided, dilated, both, grouped, depthwise, patches, even kernel, 1×1, empty batch. */
+/* @__NO_SIDE_EFFECTS__ */
 function convSamples(op: "conv2d" | "conv2dInputGrad" | "conv2dWeightGrad"): Sample<ConvAttrs>[] {
   const geometries: readonly [x: number[], w: number[], out: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: number][] = [
     [[2, 3, 5, 4], [4, 3, 3, 2], [5, 4], [1, 1], [1, 1], [1, 1], 1],

@@ -22,6 +22,7 @@ interface Options {
 
 const samples = (range?: readonly [number, number]): readonly Sample[] => [[2, 3], [], [0, 3]].map((shape) => ({ shapes: [shape], range }));
 
+/* @__NO_SIDE_EFFECTS__ */
 function real(fn: ScalarFn, doc: string, derivative: Derivative, { range, reference = `torch.${fn}`, cost = 20 }: Options = {}): OpRecord {
   return defineOp({
     name: fn,

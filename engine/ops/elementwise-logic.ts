@@ -24,6 +24,7 @@ interface Rule {
   readonly expr?: (pool: ExprPool, args: readonly Expr[]) => Expr;
 }
 
+/* @__NO_SIDE_EFFECTS__ */
 function discrete(name: string, fn: ScalarFn, { doc, reference = `torch.${fn}`, inputs = 2, dtypes, output, expr }: Rule): OpRecord {
   const samples: Sample[] = [[4], [0]].map((shape) => ({
     shapes: new Array<number[]>(inputs).fill(shape),

@@ -41,6 +41,7 @@ interface Arithmetic {
   readonly cost?: number;
 }
 
+/* @__NO_SIDE_EFFECTS__ */
 function arithmetic(name: string, fn: ScalarFn, { doc, reference, dtypes, grad, samples, expr, cost }: Arithmetic): OpRecord {
   return defineOp({
     name,

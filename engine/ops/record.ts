@@ -113,6 +113,7 @@ export interface OpRecord<A extends Attrs = Attrs> {
 const table = new Map<string, OpRecord>();
 
 /** Adds an operation to the table and returns its record. */
+/* @__NO_SIDE_EFFECTS__ */
 export function defineOp<A extends Attrs>(record: OpRecord<A>): OpRecord<A> {
   if (table.has(record.name)) throw new InternalError(`operation ${record.name} is defined twice`);
   table.set(record.name, record as unknown as OpRecord);

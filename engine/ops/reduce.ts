@@ -42,6 +42,7 @@ const samples = (range?: readonly [number, number]): readonly Sample<ReduceAttrs
   { shapes: [[0, 3]], attrs: { dims: [1], keepdim: false }, range },
 ];
 
+/* @__NO_SIDE_EFFECTS__ */
 function reduction(
   name: string,
   combine: Combine,

@@ -5,7 +5,6 @@ import { dtypeBytes } from "../dtype.js";
 import { BackendError, InternalError } from "../errors.js";
 import type { Node } from "../graph.js";
 import { ExprPool } from "../kernel/simplify.js";
-import { verifyKernel } from "../kernel/verify.js";
 import { numel, showShape } from "../shape.js";
 import { defineValues } from "./define.js";
 import { expandSlow } from "./expand.js";
@@ -13,6 +12,7 @@ import { type Group, Grouper } from "./group.js";
 import { buildKernel, kernelInfo } from "./kernel.js";
 import { type Lifetime, type Plan, type PlanBoundary, type Slot, type Step, shareBuffers } from "./plan.js";
 import { chooseValues } from "./values.js";
+import { providedVerifier, type Verifier } from "./verifier.js";
 import type { Walk } from "./walk.js";
 
 export interface WantedOutput {
@@ -23,8 +23,8 @@ export interface WantedOutput {
 
 export interface ScheduleOptions {
   readonly fuse: boolean;
-  /** Check every kernel; on in tests and at DEBUG ≥ 1. */
-  readonly verify: boolean;
+  /** What checks every kernel; also at DEBUG ≥ 1. */
+  readonly verify: Verifier | null;
 }
 
 export function schedule(graph: Walk, wanted: readonly WantedOutput[], backend: Backend, options: ScheduleOptions): Plan {
@@ -129,7 +129,7 @@ export function schedule(graph: Walk, wanted: readonly WantedOutput[], backend: 
       continue;
     }
     const { kernel, slots: bound, ops } = buildKernel(pool, group, { stored, slotOf, named, donorSlot });
-    if (options.verify || debugLevel() >= 1) verifyKernel(kernel);
+    (options.verify ?? (debugLevel() >= 1 ? providedVerifier() : null))?.(kernel);
     const accepted = backend.accepts(kernel);
     if (accepted !== true) throw new BackendError(backend.name, `cannot run kernel ${kernel.name}: ${accepted}`);
     steps.push({ kind: "kernel", kernel, slots: bound, info: kernelInfo(kernel, ops, group) });

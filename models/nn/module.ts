@@ -1,9 +1,9 @@
 /** Modules: named trees of parameters with a `forward`, in PyTorch's terms (`torch.nn.Module`). */
-import "../../engine/methods.js";
 import { noGrad } from "../../autograd/grad-mode.js";
 import type { Device } from "../../engine/device.js";
 import { OpError } from "../../engine/errors.js";
 import { building } from "../../engine/graph.js";
+import { installMethods } from "../../engine/methods.js";
 import { fromHost, Tensor } from "../../engine/tensor.js";
 import { compareState, fitTensor, joinPath, type LoadReport, type StateValue, showLoadReport, stateName } from "../state.js";
 import { tell } from "./listen.js";
@@ -48,6 +48,7 @@ export class Module {
   readonly #hooks = new Set<ForwardHook>();
 
   constructor() {
+    installMethods(); // of which the forward methods of layers make use
     const forward = this.forward.bind(this) as (...inputs: unknown[]) => unknown;
     // Not enumerable, so that it is no member; an own property, so that subclasses need no ceremony.
     Object.defineProperty(this, "forward", {

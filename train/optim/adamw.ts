@@ -1,4 +1,5 @@
 /** AdamW: Adam with weight decay apart from the gradient (Loshchilov & Hutter 2019). */
+import { add, div, mul, sqrt, sub } from "../../engine/functional/elementwise.js";
 import { hostScalar } from "../../engine/runtime/scalar.js";
 import type { Tensor } from "../../engine/tensor.js";
 import type { Parameter } from "../../models/nn/parameter.js";
@@ -38,10 +39,10 @@ export class AdamW extends Optimizer {
     const means = this.state.get("exp_avg") as Tensor[];
     const squares = this.state.get("exp_avg_sq") as Tensor[];
     return (parameter, grad, position) => {
-      const m = means[position].mul(beta1).add(grad.mul(1 - beta1));
-      const v = squares[position].mul(beta2).add(grad.mul(grad).mul(1 - beta2));
-      const update = m.div(v.sqrt().mul(correction).add(this.#eps)).mul(size);
-      commit(parameter, parameter.mul(keep).sub(update));
+      const m = add(mul(means[position], beta1), mul(grad, 1 - beta1));
+      const v = add(mul(squares[position], beta2), mul(mul(grad, grad), 1 - beta2));
+      const update = mul(div(m, add(mul(sqrt(v), correction), this.#eps)), size);
+      commit(parameter, sub(mul(parameter, keep), update));
       commit(means[position], m);
       commit(squares[position], v);
     };

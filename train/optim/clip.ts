@@ -1,7 +1,9 @@
 /** Gradient clipping. */
 import { noGrad } from "../../autograd/grad-mode.js";
 import { OpError } from "../../engine/errors.js";
+import { add, clamp, mul, reciprocal, sqrt } from "../../engine/functional/elementwise.js";
 import { stack } from "../../engine/functional/movement.js";
+import { sum } from "../../engine/functional/reduction.js";
 import type { Tensor } from "../../engine/tensor.js";
 
 /**
@@ -13,11 +15,11 @@ export function clipGradNorm(params: Iterable<Tensor>, maxNorm: number): Tensor 
   const clipped = [...params].filter((parameter) => parameter.grad !== null);
   if (clipped.length === 0) throw new OpError("clipGradNorm", "no parameter has a gradient; call backward() first");
   return noGrad(() => {
-    const squares = clipped.map(({ grad }) => (grad as Tensor).mul(grad as Tensor).sum());
-    const norm = stack(squares).sum().sqrt();
+    const squares = clipped.map(({ grad }) => sum(mul(grad as Tensor, grad as Tensor)));
+    const norm = sqrt(sum(stack(squares)));
     if (maxNorm !== Number.POSITIVE_INFINITY) {
-      const factor = norm.add(1e-6).reciprocal().mul(maxNorm).clamp({ max: 1 });
-      for (const parameter of clipped) parameter.grad = (parameter.grad as Tensor).mul(factor);
+      const factor = clamp(mul(reciprocal(add(norm, 1e-6)), maxNorm), { max: 1 });
+      for (const parameter of clipped) parameter.grad = mul(parameter.grad as Tensor, factor);
     }
     return norm;
   });

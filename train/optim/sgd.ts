@@ -1,5 +1,6 @@
 /** Stochastic gradient descent, with momentum as in PyTorch. */
 import { OpError } from "../../engine/errors.js";
+import { add, mul, sub } from "../../engine/functional/elementwise.js";
 import { hostScalar } from "../../engine/runtime/scalar.js";
 import type { Tensor } from "../../engine/tensor.js";
 import type { Parameter } from "../../models/nn/parameter.js";
@@ -35,14 +36,14 @@ export class SGD extends Optimizer {
     const decay = group.weightDecay === 0 ? null : hostScalar(() => group.weightDecay, { device });
     const buffers = this.state.get("momentum_buffer");
     return (parameter, grad, position) => {
-      const g = decay === null ? grad : grad.add(parameter.mul(decay));
+      const g = decay === null ? grad : add(grad, mul(parameter, decay));
       if (buffers === undefined) {
-        commit(parameter, parameter.sub(g.mul(rate)));
+        commit(parameter, sub(parameter, mul(g, rate)));
         return;
       }
-      const b = buffers[position].mul(this.#momentum).add(g);
-      const step = this.#nesterov ? g.add(b.mul(this.#momentum)) : b;
-      commit(parameter, parameter.sub(step.mul(rate)));
+      const b = add(mul(buffers[position], this.#momentum), g);
+      const step = this.#nesterov ? add(g, mul(b, this.#momentum)) : b;
+      commit(parameter, sub(parameter, mul(step, rate)));
       commit(buffers[position], b);
     };
   }

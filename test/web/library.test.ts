@@ -1,0 +1,144 @@
+/** The browser build: what an app that trains takes of `crabro/browser`, in bytes, and that what is left out is not missed. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { buildLibrary, stripNotes, withPureValues } from "../../web/library.js";
+
+const folder = mkdtempSync(join(tmpdir(), "crabro-library-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+beforeAll(async () => {
+  writeFileSync(join(folder, "crabro.js"), await buildLibrary());
+}, 60_000);
+
+/** Trains a convolution, a norm and a product on one batch: the app that the budgets are for. */
+const app = (backend: string) => `
+  import { AdamW, ${backend}, Parameter, conv2d, crossEntropy, device, gelu, layerNorm, matmul, mean, registerBackend, setDefaultDevice, tensor } from "./crabro.js";
+  export async function train() {
+    registerBackend("mine", (options) => ${backend}(options));
+    setDefaultDevice(await device("mine"));
+    const numbers = (n, scale) => Float32Array.from({ length: n }, (_, i) => scale * Math.sin(i * i + 1));
+    const made = (shape, scale) => tensor(numbers(shape.reduce((a, b) => a * b, 1), scale), { shape });
+    const images = made([8, 1, 6, 6], 1);
+    const labels = tensor([0, 1, 2, 0, 1, 2, 0, 1], { dtype: "int32" });
+    const [filters, weight] = [new Parameter(made([4, 1, 3, 3], 0.3)), new Parameter(made([4, 3], 0.3))];
+    const optimizer = new AdamW([filters, weight], { lr: 0.05 });
+    const losses = [];
+    for (let step = 0; step < 12; step++) {
+      const features = mean(gelu(conv2d(images, filters, { padding: 1 })), { dim: [2, 3] });
+      const loss = crossEntropy(matmul(layerNorm(features, [4]), weight), labels);
+      optimizer.zeroGrad();
+      loss.backward();
+      optimizer.step();
+      losses.push(await loss.item());
+    }
+    return losses;
+  }`;
+
+/** A user's bundler: what it makes of a module beside the library, small. */
+async function bundled(contents: string): Promise<string> {
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: folder },
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    external: ["gpu.js"],
+    write: false,
+  });
+  return outputFiles[0].text;
+}
+
+const kilobytes = (text: string): number => gzipSync(text, { level: 9 }).length / 1000;
+const load = (name: string, text: string): Promise<Record<string, unknown>> => {
+  const file = join(folder, name);
+  writeFileSync(file, text);
+  return import(/* @vite-ignore */ pathToFileURL(file).href);
+};
+
+/** Gradients of a loss on one batch: engine, autograd and one backend, with the operations of a small network. */
+const gradients = (backend: string) => `
+  import { ${backend}, conv2d, crossEntropy, device, layerNorm, matmul, registerBackend, reshape, setDefaultDevice, tensor } from "./crabro.js";
+  export async function step(images, labels, filters, weight) {
+    registerBackend("mine", (options) => ${backend}(options));
+    setDefaultDevice(await device("mine"));
+    const kernel = tensor(filters, { requiresGrad: true });
+    const features = layerNorm(reshape(conv2d(tensor(images), kernel), [8, -1]), [64]);
+    crossEntropy(matmul(features, tensor(weight)), tensor(labels, { dtype: "int32" })).backward();
+    return kernel.grad.data();
+  }`;
+
+describe("engine, autograd and one backend", () => {
+  // 60 kB with what every machine has. The other two hold a compiler of their own, and a budget that keeps them from growing unseen.
+  it.each([
+    ["createCpuBackend", 60, 62],
+    ["createGpujsBackend", 60, 62],
+    ["createWebgpuBackend", 70, 72],
+    ["createWasmBackend", 81, 83],
+  ])("with %s take less than %i kB, gzipped, and with an optimizer %i", async (backend, budget, training) => {
+    const sizes = [gradients(backend), app(backend)].map(async (text) => kilobytes(await bundled(text)));
+    expect(await sizes[0]).toBeLessThan(budget);
+    expect(await sizes[1]).toBeLessThan(training);
+  });
+
+  it("of which nothing is missing: they train as the sources do", async () => {
+    const small = (await load("small.mjs", await bundled(app("createCpuBackend")))) as { train(): Promise<number[]> };
+    writeFileSync(join(folder, "whole.mjs"), app("createCpuBackend").replace("./crabro.js", pathToFileURL(resolve("browser.ts")).href));
+    const whole = (await import(/* @vite-ignore */ pathToFileURL(join(folder, "whole.mjs")).href)) as typeof small;
+    const losses = await small.train();
+    expect(losses[11]).toBeLessThan(0.9 * losses[0]);
+    expect(losses).toEqual(await whole.train());
+  });
+});
+
+describe("the module", () => {
+  it("has every function of the engine, layers and models, and methods when they are asked for", async () => {
+    const library = await load("all.mjs", await bundled('export * from "./crabro.js"'));
+    const sources = await import("../../browser.js");
+    expect(Object.keys(library).sort()).toEqual(Object.keys(sources).sort());
+    const code = await bundled(`
+      import * as crabro from "./crabro.js";
+      export async function sizes() {
+        crabro.registerBackend("cpu", crabro.createCpuBackend, crabro.createCpuBackend);
+        const before = typeof crabro.Tensor.prototype.sum;
+        crabro.installMethods();
+        const net = crabro.createModel("hornet_tiny_7x7", { meta: true });
+        return [before, await crabro.tensor([1, 2]).sum().item(), net.namedParameters !== undefined, net.constructor.name.length > 0];
+      }`);
+    const { sizes } = (await load("sizes.mjs", code)) as { sizes(): Promise<unknown[]> };
+    expect(await sizes()).toEqual(["undefined", 3, true, true]);
+  });
+
+  it("says what it leaves out where it is asked for it", async () => {
+    const code = await bundled(`
+      import { createCpuBackend, device, registerBackend } from "./crabro.js";
+      export const open = () => (registerBackend("mine", createCpuBackend), device("mine", { verify: true }));`);
+    const { open } = (await load("verify.mjs", code)) as { open(): Promise<unknown> };
+    await expect(open()).rejects.toThrow("provideVerifier(verifyKernel)");
+  });
+
+  it("is nothing but the gradient's method where nothing is used of it", async () => {
+    const empty = await bundled('import "./crabro.js"');
+    expect(empty.length).toBeLessThan(0.1 * (await bundled('export * from "./crabro.js"')).length);
+  });
+});
+
+describe("the build", () => {
+  it("leaves the notes of operations out, and nothing else", () => {
+    const source = 'const op = defineOp({ name: "a", doc: "it does `x`", samples: [{ shapes: [[2]] }], lower: { reference: f(1) } });';
+    expect(stripNotes(source)).toBe('const op = defineOp({ name: "a", doc: "", samples: [], lower: { reference: "" } });');
+  });
+
+  it("marks computed first values, keeps names of classes, and leaves plain ones as they are", () => {
+    const plain = "var a = { b: [1, -2, null], c: () => f(), d() {} };\nfunction f() {}\nvar g = class { x = f(); };\n";
+    expect(withPureValues(plain)).toBe(plain);
+    expect(withPureValues("var a = f(1);")).toBe("var a = /* @__PURE__ */ (() => (f(1)))();");
+    expect(withPureValues("var A = class extends B {};")).toBe(
+      "var A = /* @__PURE__ */ (() => { var A = class extends B {}; return A; })();",
+    );
+    expect(withPureValues("var a = { ...b };")).toContain("@__PURE__");
+  });
+});
