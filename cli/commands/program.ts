@@ -14,6 +14,7 @@ import { hyphenated } from "./flags.js";
 import { modelsCommand, summaryCommand } from "./models.js";
 import { predictCommand } from "./predict.js";
 import { profileCommand } from "./profile.js";
+import { raceCommand } from "./race.js";
 import { trainCommand } from "./train.js";
 import { visualizeCommand } from "./visualize.js";
 
@@ -33,9 +34,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     .version(version())
     .enablePositionalOptions();
   let status = 0;
-  const doctor = doctorCommand((found) => {
+  const setStatus = (found: number): void => {
     status = found;
-  });
+  };
   const commands = [
     trainCommand(),
     evalCommand(),
@@ -48,7 +49,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     summaryCommand(),
     profileCommand(),
     devicesCommand(),
-    doctor,
+    raceCommand(setStatus),
+    doctorCommand(setStatus),
   ];
   for (const command of commands) program.addCommand(command);
   // Errors are printed below, once, for all of them alike.
