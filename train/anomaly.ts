@@ -1,29 +1,28 @@
 /** Where a step went wrong: the same batch once more, operation by operation. */
 import { type Anomaly, findAnomaly } from "../autograd/anomaly.js";
 import { defaultGenerator } from "../engine/random.js";
-import type { Classifier } from "../models/registry.js";
-import type { Batch } from "./data/loader.js";
+import type { Module } from "../models/nn/module.js";
+import type { Lesson } from "./learn.js";
 import type { Optimizer } from "./optim/optimizer.js";
-import { lossOf, type TrainStepOptions } from "./step.js";
 
 /**
  * The first operation of a step's forward or backward pass that made NaN or an infinity from finite numbers; null where the step
  * repeated is finite. `counter`: that of the default generator before the step, so that what it dropped is dropped again. Weights must be those
  * from before the step, as `guard` leaves them.
  */
-export async function locateAnomaly(
-  model: Classifier,
+export async function locateAnomaly<B>(
+  model: Module,
   optimizer: Optimizer,
-  batches: readonly Batch[],
-  options: TrainStepOptions,
+  lesson: Lesson<B>,
+  batches: readonly B[],
   counter: number,
 ): Promise<Anomaly | null> {
   const after = defaultGenerator.counter;
   const buffers = [...model.namedBuffers()].map(([, buffer]) => ({ buffer, before: buffer.detach() }));
   defaultGenerator.counter = counter;
   try {
-    for (const { images, targets } of batches) {
-      const { loss } = lossOf(model, images, targets, options);
+    for (const batch of batches) {
+      const { loss } = lesson.forward(...lesson.inputs(batch));
       loss.backward({ retainGraph: true });
       const gradients = optimizer.parameters().flatMap(({ grad }) => grad ?? []);
       optimizer.zeroGrad();

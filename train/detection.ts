@@ -4,7 +4,7 @@ import { type Detector, inPicture, lossNames, type MaskRCNN, type Truth } from "
 import { CocoEvaluator, type CocoResult } from "./coco-metrics.js";
 import type { Detections, Scene } from "./data/scene.js";
 import type { HostScenes, SceneBatch, SceneLoader } from "./data/scene-loader.js";
-import { type Forward, type LearningStepOptions, learningStep } from "./learn.js";
+import { type LearningStepOptions, type Lesson, learningStep } from "./learn.js";
 import type { Optimizer } from "./optim/optimizer.js";
 import type { EvaluationHooks, TrainingStep } from "./task.js";
 import { turn } from "./turn.js";
@@ -23,30 +23,26 @@ export function truthsOf({ count, height, width, maxInstances, boxes, labels, va
   });
 }
 
-/** The sum of the five losses, and each of them. `truths` is asked when a step runs. */
-export function detectionForward(model: MaskRCNN, truths: () => readonly Truth[], generator: Generator = defaultGenerator): Forward {
-  return (images) => {
-    const losses = model.losses(images, truths, { generator });
-    const loss = lossNames.map((name) => losses[name]).reduce((sum, each) => sum.add(each));
-    return { loss, measures: Object.fromEntries(lossNames.map((name) => [name, losses[name].detach()])) };
+/** What a detector learns: the sum of the five losses; measures each of them. Batches have masks. */
+export function detectionLesson(model: MaskRCNN, generator: Generator = defaultGenerator): Lesson<SceneBatch> {
+  let truths: readonly Truth[] = [];
+  return {
+    inputs: ({ images, host }) => {
+      truths = truthsOf(host);
+      return [images];
+    },
+    forward: (images) => {
+      // Asked when the step runs.
+      const losses = model.losses(images, () => truths, { generator });
+      const loss = lossNames.map((name) => losses[name]).reduce((sum, each) => sum.add(each));
+      return { loss, measures: Object.fromEntries(lossNames.map((name) => [name, losses[name].detach()])) };
+    },
   };
 }
 
-/** A step over batches with masks; measures each of the five losses. */
-export function detectionStep(model: MaskRCNN, optimizer: Optimizer, options: LearningStepOptions = {}): TrainingStep<SceneBatch> {
-  let truths: readonly Truth[] = [];
-  const inputs = ({ images, host }: SceneBatch) => {
-    truths = truthsOf(host);
-    return [images];
-  };
-  return learningStep(
-    model,
-    optimizer,
-    detectionForward(model, () => truths),
-    inputs,
-    options,
-  );
-}
+/** The step of `detectionLesson`. */
+export const detectionStep = (model: MaskRCNN, optimizer: Optimizer, options: LearningStepOptions = {}): TrainingStep<SceneBatch> =>
+  learningStep(model, optimizer, detectionLesson(model), options);
 
 /** COCO's lines of a detector, for boxes and for masks. */
 export interface DetectorEvaluation {

@@ -27,6 +27,12 @@ export interface Learned {
 /** A forward pass: what a batch has → loss and measures. */
 export type Forward = (...inputs: Tensor[]) => Learned;
 
+/** What steps learn from: the tensors of a batch, and the forward pass over them. */
+export interface Lesson<B> {
+  inputs(batch: B): readonly Tensor[];
+  readonly forward: Forward;
+}
+
 /** Buffers as they are now; the returned function gives those that have changed since their values back where `kept` is false. */
 function guardBuffers(model: Module): (kept: Tensor) => void {
   const buffers = [...model.namedBuffers()].map(([, buffer]) => ({ buffer, node: buffer.node, before: buffer.detach() }));
@@ -103,14 +109,15 @@ async function read({ loss, measures }: Learned): Promise<{ readonly loss: numbe
   return { loss: first, measures: Object.fromEntries(Object.keys(measures).map((key, i) => [key, rest[i]])) };
 }
 
-/** A step that learns from what `inputs` takes of a batch. */
+/** A step of a lesson. */
 export function learningStep<B extends { readonly size: number }>(
   model: Module,
   optimizer: Optimizer,
-  forward: Forward,
-  inputs: (batch: B) => readonly Tensor[],
+  lesson: Lesson<B>,
   options: LearningStepOptions = {},
 ): TrainingStep<B> {
+  const { forward } = lesson;
+  const inputs = (batch: B): readonly Tensor[] => lesson.inputs(batch);
   const { compiled = true, accumulates = false } = options;
   const finish = (loss: number, measures: Record<string, number>, gradNorm: number, samples: number): StepOutcome => {
     const finite = Number.isFinite(loss) && Number.isFinite(gradNorm);

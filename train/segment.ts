@@ -7,7 +7,7 @@ import type { Tensor } from "../engine/tensor.js";
 import type { Segmentor, SlidingOptions } from "../models/segmentor.js";
 import { ignoredClass } from "./data/scene.js";
 import type { SceneBatch, SceneLoader } from "./data/scene-loader.js";
-import { type LearningStepOptions, learningStep } from "./learn.js";
+import { type LearningStepOptions, type Lesson, learningStep } from "./learn.js";
 import type { Optimizer } from "./optim/optimizer.js";
 import { SemanticEvaluator, type SemanticResult } from "./semantic-metrics.js";
 import type { EvaluationHooks, TrainingStep } from "./task.js";
@@ -18,8 +18,8 @@ function classesOf({ semantic, host }: SceneBatch): Tensor {
   return semantic;
 }
 
-/** The step of segmentation; measures `decode` and `aux` (the losses of the heads) and `pixels` (right ones, in per cent). */
-export function segmentationStep(model: Segmentor, optimizer: Optimizer, options: LearningStepOptions = {}): TrainingStep<SceneBatch> {
+/** What segmentation learns; measures `decode` and `aux` (the losses of the heads) and `pixels` (right ones, in per cent). */
+export function segmentationLesson(model: Segmentor): Lesson<SceneBatch> {
   const forward = (images: Tensor, classes: Tensor) => {
     const { loss, decode, aux, logits } = model.forwardTraining(images, classes);
     const pixels = noGrad(() => {
@@ -28,8 +28,12 @@ export function segmentationStep(model: Segmentor, optimizer: Optimizer, options
     });
     return { loss, measures: { decode: decode.detach(), ...(aux === null ? {} : { aux: aux.detach() }), pixels } };
   };
-  return learningStep(model, optimizer, forward, (batch) => [batch.images, classesOf(batch)], options);
+  return { inputs: (batch) => [batch.images, classesOf(batch)], forward };
 }
+
+/** The step of `segmentationLesson`. */
+export const segmentationStep = (model: Segmentor, optimizer: Optimizer, options: LearningStepOptions = {}): TrainingStep<SceneBatch> =>
+  learningStep(model, optimizer, segmentationLesson(model), options);
 
 /** What was said of one scene. */
 export interface SegmentedScene {

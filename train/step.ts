@@ -6,7 +6,7 @@ import type { Tensor } from "../engine/tensor.js";
 import { GLNetTokenLabel } from "../models/glnet-tklb.js";
 import type { Classifier } from "../models/registry.js";
 import type { Batch } from "./data/loader.js";
-import { type LearningStepOptions, learn, learningStep, type UpdateOptions } from "./learn.js";
+import { type LearningStepOptions, type Lesson, learn, learningStep, type UpdateOptions } from "./learn.js";
 import type { Optimizer } from "./optim/optimizer.js";
 import type { TrainingStep } from "./task.js";
 import { type TokenLabelLossOptions, tokenLabelLoss } from "./token-label.js";
@@ -63,13 +63,18 @@ const forwardOf = (model: Classifier, options: ClassLossOptions) => (images: Ten
 
 export interface TrainingStepOptions extends LearningStepOptions, ClassLossOptions {}
 
-/** The step of classification; measures `top1`, in per cent. */
-export function trainingStep(model: Classifier, optimizer: Optimizer, options: TrainingStepOptions = {}): TrainingStep<Batch> {
+/** What classification learns; measures `top1`, in per cent. */
+export function classLesson(model: Classifier, options: ClassLossOptions = {}): Lesson<Batch> {
   const forward = forwardOf(model, options);
-  const inputs = ({ images, targets }: Batch): readonly Tensor[] => [images, targets];
-  const share = (images: Tensor, targets: Tensor) => {
-    const { loss, measures } = forward(images, targets);
-    return { loss, measures: { top1: noGrad(() => measures.correct.mul(100 / images.shape[0])) } };
+  return {
+    inputs: ({ images, targets }) => [images, targets],
+    forward: (images, targets) => {
+      const { loss, measures } = forward(images, targets);
+      return { loss, measures: { top1: noGrad(() => measures.correct.mul(100 / images.shape[0])) } };
+    },
   };
-  return learningStep<Batch>(model, optimizer, share, inputs, options);
 }
+
+/** The step of `classLesson`. */
+export const trainingStep = (model: Classifier, optimizer: Optimizer, options: TrainingStepOptions = {}): TrainingStep<Batch> =>
+  learningStep(model, optimizer, classLesson(model, options), options);

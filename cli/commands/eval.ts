@@ -9,6 +9,7 @@ import {
   choice,
   fallbacks,
   number,
+  onSwitch,
   openText,
   text,
   typedValues,
@@ -18,8 +19,10 @@ import {
 import { sceneFields } from "../options/scene-options.js";
 import { dataFields, datasetNames } from "../options/train-options.js";
 import { evaluationTransform, openDataset, workersFor } from "../training/datasets.js";
+import { detection } from "../training/detect.js";
+import { segmentation } from "../training/segment.js";
 import { checkClasses, openCheckpoint } from "./checkpoint.js";
-import { evaluateSegmentation } from "./eval-scenes.js";
+import { evaluateScenes } from "./eval-scenes.js";
 import { Reporter } from "./report.js";
 
 const { trainLimit: _, ...shared } = dataFields;
@@ -32,6 +35,7 @@ const evalFields = {
   batchSize: number("<n>", "images a batch", 64, wholeFrom(1), { short: "-b" }),
   device: text("<name>", "where to compute", "auto"),
   logInterval: number("<n>", "batches between two lines of the log", 50, wholeFrom(1)),
+  json: onSwitch("one JSON object with all that was measured, in place of the log"),
 };
 type EvalOptions = ValuesOf<typeof evalFields> & { readonly checkpoint: string };
 
@@ -41,6 +45,7 @@ Examples:
   crabro eval photos --checkpoint runs/…/last.safetensors      photos/val/<class>/…
   crabro eval --checkpoint runs/…/model_best.safetensors --split train --val-limit 10000
   crabro eval scenes --checkpoint runs/…/model_best.safetensors      after train --task segment: IoU and accuracy of each class
+  crabro eval scenes --checkpoint runs/…/model_best.safetensors --json      after train --task detect: COCO's lines, for boxes and masks
   crabro eval --checkpoint weights.pth --model hornet_tiny_7x7 imagenet    a file that does not name its network
 
 Size, channels, classes and normalisation are those in the file unless flags say otherwise.
@@ -60,10 +65,17 @@ export function evalCommand(): Command {
         typed.dataset ??= "folder";
       }
       const options = checkedValues({ ...fallbacks(evalFields), ...typed }, evalFields);
-      const report = new Reporter(process.stdout, options.logInterval);
+      const report = new Reporter(options.json ? { write: () => true } : process.stdout, options.logInterval);
       const { card, tensors } = readModel(checkpoint);
-      if (card?.task === "segment") await evaluateSegmentation({ ...options, checkpoint }, card, tensors, report);
-      else await evaluate({ ...options, checkpoint }, report);
+      const given = { ...options, checkpoint };
+      const measured = async () => {
+        if (card?.task === "segment") return evaluateScenes(segmentation, given, card, tensors, report);
+        if (card?.task === "detect") return evaluateScenes(detection, given, card, tensors, report);
+        return evaluate(given, report);
+      };
+      const result = await measured();
+      // What is no number, as of classes that are nowhere, becomes null.
+      if (options.json) process.stdout.write(`${JSON.stringify({ task: card?.task ?? "classify", checkpoint, ...result })}\n`);
     });
 }
 

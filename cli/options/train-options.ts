@@ -100,6 +100,7 @@ export const optimFields = {
 export const runFields = {
   seed: number("<n>", "of initial weights, order of pictures, augmentation and drop path", 42, wholeFrom(0)),
   device: text("<name>", "where to compute", "auto"),
+  threads: openNumber("<n>", "threads that compute, on wasm; results do not depend on them (default: one a core)", wholeFrom(1)),
   compile: offSwitch("build each step's graph anew"),
   logInterval: number("<n>", "steps between two lines of the log", 50, wholeFrom(1)),
   recoveryInterval: number("<n>", "steps between two checkpoints within an epoch; 0: none", 0, wholeFrom(0)),

@@ -2,11 +2,12 @@
 import { locateAnomaly } from "../../train/anomaly.js";
 import type { Batch } from "../../train/data/loader.js";
 import type { Prediction } from "../../train/evaluate.js";
+import { learningStep } from "../../train/learn.js";
 import { confusionPart, galleryPart } from "../../train/report/classification.js";
 import { Confusion } from "../../train/report/confusion.js";
 import { Gallery, showPictures } from "../../train/report/gallery.js";
 import type { Columns } from "../../train/report/history.js";
-import { trainingStep } from "../../train/step.js";
+import { classLesson } from "../../train/step.js";
 import type { Task } from "../../train/task.js";
 import { accuracyWords } from "../commands/report.js";
 import type { TrainOptions } from "../options/train-options.js";
@@ -37,6 +38,7 @@ export async function classifyTask(options: TrainOptions, data: TrainData, say: 
     gallery.add(prediction);
   };
   const { transform } = loader;
+  const lesson = classLesson(model, stepOptions);
   return {
     title: `${options.model} on ${trainSet.name}`,
     opening: `${trainSet.name}: ${loader.samples} images of ${transform.channels} × ${transform.size} × ${transform.size} an epoch`,
@@ -51,7 +53,7 @@ export async function classifyTask(options: TrainOptions, data: TrainData, say: 
     optimizer,
     ema: average?.ema ?? null,
     loader,
-    step: trainingStep(model, optimizer, { ...stepOptions, compiled: options.compile, accumulates: options.gradAccumSteps > 1 }),
+    step: learningStep(model, optimizer, lesson, { ...stepOptions, compiled: options.compile, accumulates: options.gradAccumSteps > 1 }),
     columns: accuracyColumns,
     words: accuracyWords,
     evaluate: (which, { onBatch, signal, shown: kept }) => {
@@ -74,7 +76,7 @@ export async function classifyTask(options: TrainOptions, data: TrainData, say: 
     },
     broken: () => [...loader.broken, ...testLoader.broken],
     card: () => ({ model: options.model, ...shape, inputSize: size, transform: shown, classNames }),
-    locate: ({ batches, counter }) => locateAnomaly(model, optimizer, batches, stepOptions, counter),
+    locate: ({ batches, counter }) => locateAnomaly(model, optimizer, lesson, batches, counter),
     close: async () => {
       await Promise.all([loader.close(), testLoader.close()]);
     },

@@ -33,7 +33,7 @@ interface Setting {
 /** Trains; goes on where `folder` holds a run. Returns the last evaluation of the model itself, null where nothing was left to do. */
 export async function run(options: TrainOptions, path: string, report: Reporter): Promise<Measures | null> {
   const plan = planTask(options);
-  const device = await openDevice(options.device);
+  const device = await openDevice(options.device, options.threads === undefined ? {} : { threads: options.threads });
   try {
     const folder = new RunFolder(path);
     const stop = listenForStop((line) => report.line(line));

@@ -10,7 +10,7 @@ import { readModel } from "../../train/checkpoint.js";
 import { cocoDataset } from "../../train/data/coco.js";
 import type { Split } from "../../train/data/dataset.js";
 import { imagenetStatistics } from "../../train/data/folder.js";
-import { firstScenes, type SceneDataset } from "../../train/data/scene.js";
+import { firstScenes, keptScenes, type SceneDataset } from "../../train/data/scene.js";
 import { SceneLoader } from "../../train/data/scene-loader.js";
 import { semanticDataset } from "../../train/data/semantic.js";
 import type { TrainOptions } from "../options/train-options.js";
@@ -43,6 +43,28 @@ export interface SceneData {
   readonly broken: readonly string[];
 }
 
+export interface ReadingScenes {
+  readonly limit: number | undefined;
+  readonly reduceZeroLabel: boolean;
+  readonly skipBroken: boolean;
+  readonly onBroken: (why: string) => void;
+}
+
+/** A half of a folder's scenes: with classes of pixels, or else with instances. Throws OpError where they are not there or are broken. */
+export function openScenes(
+  root: string,
+  split: Split,
+  withClasses: boolean,
+  { limit, reduceZeroLabel, ...reading }: ReadingScenes,
+): SceneDataset {
+  if (withClasses) return firstScenes(semanticDataset(root, split, { ...reading, reduceZeroLabel }), limit);
+  const { file, images } = cocoPaths(root, split);
+  return firstScenes(cocoDataset(file, images, reading), limit);
+}
+
+/** Scenes up to so many bytes stay in memory once they are read. */
+const keptBytes = 2 ** 29;
+
 /** The data of segmentation or detection, and what is drawn of them. Throws OpError where they are not there or are broken. */
 export function prepareScenes(options: TrainOptions, size: number): SceneData {
   const { task, dataDir, reduceZeroLabel, skipBroken } = options;
@@ -50,12 +72,9 @@ export function prepareScenes(options: TrainOptions, size: number): SceneData {
   if (!existsSync(dataDir))
     throw new OpError("train", `there is no folder ${dataDir}; crabro data digits-scenes --to ${dataDir} makes one`);
   const broken: string[] = [];
-  const reading = { skipBroken, onBroken: (why: string) => broken.push(why) };
-  const open = (split: Split, limit: number | undefined): SceneDataset => {
-    if (task === "segment") return firstScenes(semanticDataset(dataDir, split, { ...reading, reduceZeroLabel }), limit);
-    const { file, images } = cocoPaths(dataDir, split);
-    return firstScenes(cocoDataset(file, images, reading), limit);
-  };
+  const reading = { reduceZeroLabel, skipBroken, onBroken: (why: string) => broken.push(why) };
+  const open = (split: Split, limit: number | undefined): SceneDataset =>
+    keptScenes(openScenes(dataDir, split, task === "segment", { ...reading, limit }), keptBytes);
   const [trainSet, testSet] = [open("train", options.trainLimit), open("test", options.valLimit)];
   for (const kind of ["categories", "classes"] as const)
     if (trainSet[kind].join("\n") !== testSet[kind].join("\n")) throw new OpError("train", `the halves of ${dataDir} have other ${kind}`);

@@ -2,8 +2,9 @@
 import type { Task } from "../../train/task.js";
 import type { TrainOptions } from "../options/train-options.js";
 import { classifyTask } from "./classify.js";
-import { detectTask, planDetection } from "./detect.js";
-import { planSegmentation, segmentTask } from "./segment.js";
+import { detection } from "./detect.js";
+import { planScenes } from "./scene-task.js";
+import { segmentation } from "./segment.js";
 import { prepareData } from "./setup.js";
 
 /** A task whose data have been checked. On the default device `build` makes what is trained. */
@@ -18,13 +19,9 @@ export function planTask(options: TrainOptions): TaskPlan {
       const data = prepareData(options);
       return { build: (say) => classifyTask(options, data, say) };
     }
-    case "segment": {
-      const data = planSegmentation(options);
-      return { build: (say) => segmentTask(options, data, say) };
-    }
-    case "detect": {
-      const data = planDetection(options);
-      return { build: (say) => detectTask(options, data, say) };
-    }
+    case "segment":
+      return planScenes(options, segmentation);
+    case "detect":
+      return planScenes(options, detection);
   }
 }

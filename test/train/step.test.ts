@@ -6,6 +6,7 @@ import { BatchNorm2d, Conv2d, Linear, Module } from "../../models/nn/index.js";
 import {
   AdamW,
   type Batch,
+  classLesson,
   constantRate,
   DataLoader,
   locateAnomaly,
@@ -96,7 +97,7 @@ describe("a step that is no number", () => {
     const step = trainingStep(model, optimizer, { guard: true });
     const { counter } = defaultGenerator;
     expect((await step([batch])).finite).toBe(false);
-    const found = await locateAnomaly(model, optimizer, [batch], {}, counter);
+    const found = await locateAnomaly(model, optimizer, classLesson(model), [batch], counter);
     expect(found).toMatchObject({ kind: "NaN", op: "sqrt", module: "block" });
   });
 

@@ -55,3 +55,22 @@ export const firstScenes = (dataset: SceneDataset, length: number | undefined): 
   length === undefined || length >= dataset.length
     ? dataset
     : { ...dataset, length, title: (index) => dataset.title(index), get: (index) => dataset.get(index) };
+
+/** The same scenes, of which those read first stay in memory, up to so many bytes of pictures and masks. */
+export function keptScenes(dataset: SceneDataset, bytes: number): SceneDataset {
+  const kept = new Map<number, Scene>();
+  let room = bytes;
+  return {
+    ...dataset,
+    title: (index) => dataset.title(index),
+    get: async (index) => {
+      const known = kept.get(index);
+      if (known !== undefined) return known;
+      const scene = await dataset.get(index);
+      const { image, labels, semantic } = scene;
+      room -= image.data.length + (labels.length * image.width * image.height + (semantic?.length ?? 0));
+      if (room >= 0) kept.set(index, scene);
+      return scene;
+    },
+  };
+}
