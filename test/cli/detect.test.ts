@@ -1,57 +1,25 @@
-/** Detection by the command: train from a classifier's backbone, resume, report, predict. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+/** Detection by the command: train from a classifier's backbone, resume, report, measure, predict. */
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { PNG } from "pngjs";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { main } from "../../cli/commands/program.js";
+import { scenesFolder } from "./scenes-folder.js";
 
-const folder = mkdtempSync(join(tmpdir(), "crabro-detect-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-const dir = (...name: string[]): string => join(folder, ...name);
-const scenes = dir("scenes");
-
-let output = "";
-function listen(): void {
-  output = "";
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => {
-    output += text;
-    return true;
-  });
-  vi.spyOn(console, "error").mockImplementation((text) => {
-    output += `${text}\n`;
-  });
-}
-beforeAll(async () => {
-  listen();
-  expect(await main(["data", "digits-scenes", "--to", scenes, "--train", "8", "--val", "4", "--size", "64"])).toBe(0);
-  const classifier = ["--dataset", "synthetic", "--in-chans", "3", "--train-limit", "16", "--val-limit", "16", "-b", "16", "--epochs", "1"];
-  expect(await main(["train", ...classifier, "--device", "wasm", "--output", dir("classifier")])).toBe(0);
-});
-beforeEach(listen);
-afterEach(() => {
-  vi.restoreAllMocks();
-});
+const { scenes, classifier, dir, output, forget, refusal } = scenesFolder("detect");
 
 const small = ["--task", "detect", "--input-size", "64", "--neck-channels", "8", "--regions", "16", "--mask-regions", "4", "-b", "4"];
 const train = (...more: string[]): Promise<number> => main(["train", scenes, ...small, "--device", "wasm", ...more]);
 
 describe("crabro train --task detect", () => {
   it("begins with a classifier's backbone, resumes to the same weights, and tells all of it", async () => {
-    const backbone = [
-      "--backbone-checkpoint",
-      dir("classifier", "model_best.safetensors"),
-      "--layer-decay",
-      "0.95",
-      "--decay-milestones",
-      "1",
-    ];
+    const backbone = ["--backbone-checkpoint", classifier, "--layer-decay", "0.95", "--decay-milestones", "1"];
     expect(await train("--epochs", "2", ...backbone, "--output", dir("whole"))).toBe(0);
-    expect(output).toMatch(
+    expect(output()).toMatch(
       /^the backbone begins with \d+ entries of .*; missing: norm0\.weight, .*; unexpected: norm\.weight, norm\.bias, head/m,
     );
-    expect(output).toMatch(/8 scenes of 3 × 64 × 64 an epoch, 2 steps; to /);
-    expect(output.match(/^\* box AP -?\d+\.\d{2} AP50 -?\d+\.\d{2} {2}mask AP -?\d+\.\d{2} AP50 -?\d+\.\d{2}$/gm)?.length).toBe(2);
+    expect(output()).toMatch(/8 scenes of 3 × 64 × 64 an epoch, 2 steps; to /);
+    expect(output().match(/^\* box AP -?\d+\.\d{2} AP50 -?\d+\.\d{2} {2}mask AP -?\d+\.\d{2} AP50 -?\d+\.\d{2}$/gm)?.length).toBe(2);
     expect(readFileSync(dir("whole", "summary.csv"), "utf8")).toMatch(
       /^epoch,train_loss,train_rpnCls,train_rpnBox,train_cls,train_box,train_mask,eval_box_ap,eval_box_ap50,eval_mask_ap,eval_mask_ap50,lr\n0,/,
     );
@@ -61,17 +29,35 @@ describe("crabro train --task detect", () => {
     expect(html).not.toMatch(/NaN|undefined|(src|href)="(?!data:)/);
 
     expect(await train("--epochs", "1", ...backbone, "--output", dir("parts"))).toBe(0);
-    output = "";
+    forget();
     expect(await main(["train", "--resume", dir("parts"), "--epochs", "2"])).toBe(0);
-    expect(output).toContain("going on at epoch 1");
+    expect(output()).toContain("going on at epoch 1");
     const last = (run: string): string => readFileSync(dir(run, "last.safetensors")).toString("base64").slice(-100_000);
     expect(last("parts") === last("whole")).toBe(true);
 
-    output = "";
+    // The same figures by eval, of the weights as they are in the end.
+    const [last] = readFileSync(dir("whole", "log.txt"), "utf8").trimEnd().split("\n").slice(-1);
+    const logged = JSON.parse(last) as Record<string, number>;
+    forget();
+    const evaluate = ["eval", scenes, "--checkpoint", dir("whole", "last.safetensors"), "-b", "4", "--device", "wasm"];
+    expect(await main([...evaluate, "--json"])).toBe(0);
+    const measured = JSON.parse(output()) as Record<"bbox" | "segm", { AP: number; AP50: number; perClass: unknown[] }>;
+    expect([measured.bbox.AP, measured.bbox.AP50, measured.segm.AP].map((value) => 100 * value)).toEqual([
+      logged.test_box_ap,
+      logged.test_box_ap50,
+      logged.test_mask_ap,
+    ]);
+    expect(measured.segm.perClass).toHaveLength(10);
+    forget();
+    expect(await main([...evaluate, "--val-limit", "2"])).toBe(0);
+    expect(output().match(/^A[PR][ ,].* +[\d.–]+ +[\d.–]+$/gm)).toHaveLength(12);
+    expect(output().match(/^\d +( +[\d.–]+){4}$/gm)).toHaveLength(10);
+
+    forget();
     const checkpoint = dir("whole", "model_best.safetensors");
     const predict = ["predict", join(scenes, "images", "val"), "--checkpoint", checkpoint, "--output", dir("drawn"), "--min-score", "0"];
     expect(await main([...predict, "--device", "wasm", "--json"])).toBe(0);
-    const said = output
+    const said = output()
       .trimEnd()
       .split("\n")
       .map((line) => JSON.parse(line) as { objects: { class: string; score: number; box: number[] }[]; drawn: string });
@@ -86,15 +72,10 @@ describe("crabro train --task detect", () => {
   });
 
   it("refuses what does not fit", async () => {
-    const refused = async (...argv: string[]): Promise<string> => {
-      output = "";
-      expect(await main(["train", ...argv])).toBe(2);
-      return output.trim();
-    };
-    expect(await refused("--task", "detect")).toBe("crabro: name the folder of scenes: crabro train FOLDER --task detect");
-    expect(await refused(scenes, ...small, "--num-classes", "3")).toMatch(/has 10 categories; got --num-classes 3$/);
-    expect(await refused(scenes, ...small, "--mixup", "0.2")).toBe("crabro: --mixup and --cutmix are for classification");
+    expect(await refusal("--task", "detect")).toBe("crabro: name the folder of scenes: crabro train FOLDER --task detect");
+    expect(await refusal(scenes, ...small, "--num-classes", "3")).toMatch(/has 10 categories; got --num-classes 3$/);
+    expect(await refusal(scenes, ...small, "--mixup", "0.2")).toBe("crabro: --mixup and --cutmix are for classification");
     rmSync(join(scenes, "images", "val", "000002.png"));
-    expect(await refused(scenes, ...small)).toMatch(/instances_val\.json.*000002\.png/);
+    expect(await refusal(scenes, ...small)).toMatch(/instances_val\.json.*000002\.png/);
   });
 });
