@@ -36,8 +36,8 @@ describe("crabro train --task detect", () => {
     expect(last("parts") === last("whole")).toBe(true);
 
     // The same figures by eval, of the weights as they are in the end.
-    const [last] = readFileSync(dir("whole", "log.txt"), "utf8").trimEnd().split("\n").slice(-1);
-    const logged = JSON.parse(last) as Record<string, number>;
+    const [ended] = readFileSync(dir("whole", "log.txt"), "utf8").trimEnd().split("\n").slice(-1);
+    const logged = JSON.parse(ended) as Record<string, number>;
     forget();
     const evaluate = ["eval", scenes, "--checkpoint", dir("whole", "last.safetensors"), "-b", "4", "--device", "wasm"];
     expect(await main([...evaluate, "--json"])).toBe(0);
