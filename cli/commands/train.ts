@@ -8,6 +8,7 @@ import { checkConfig, readConfig } from "../options/config.js";
 import { addFields, checkedValues, fallbacks, typedValues } from "../options/field.js";
 import { recipeOf } from "../options/recipes.js";
 import { taskDefaults } from "../options/scene-options.js";
+import { sceneRecipeOf } from "../options/scene-recipes.js";
 import { type TrainOptions, trainFields, trainGroups } from "../options/train-options.js";
 import { run } from "../training/run.js";
 import { Reporter } from "./report.js";
@@ -21,6 +22,7 @@ Examples:
   crabro train imagenet --model hornet_tiny_7x7 --recipe paper -b 32 --grad-accum-steps 128
   crabro train scenes --task segment --backbone-checkpoint runs/…/model_best.safetensors      after crabro data digits-scenes --to scenes
   crabro train scenes --task detect --neck horfpn_7x7 --backbone-checkpoint runs/…/model_best.safetensors
+  crabro train ade --task segment --model hornet_small_7x7 --head horfpn_7x7 --recipe paper --grad-accum-steps 8 -b 2
   crabro train --config run.yaml --lr 2e-3            flags come on top of the file
   crabro train --resume runs/2025-01-01-120000-hornet_micro_7x7
 
@@ -38,7 +40,8 @@ interface Sources {
   readonly resume?: string;
 }
 
-export function trainCommand(): Command {
+/** The flags of a training. */
+function trainFlags(): Command {
   const command = new Command("train")
     .description("train a network on labelled images")
     .argument("[folder]", "data; one of pictures unless --dataset says otherwise");
@@ -49,10 +52,22 @@ export function trainCommand(): Command {
     .option("--output <folder>", "the run's folder; a run in it goes on (default: runs/<time>-<model>)")
     .option("--resume <folder>", "go on with the run in this folder, with its flags; those given here come on top");
   for (const [title, fields] of trainGroups) addFields(command.optionsGroup(title), fields);
-  return command.addHelpText("after", examples).action(async (folder: string | undefined, _, self: Command) => {
-    const { options, path } = trainOptions(folder, self);
-    await run(options, path, new Reporter(process.stdout, options.logInterval));
-  });
+  return command;
+}
+
+export function trainCommand(): Command {
+  return trainFlags()
+    .addHelpText("after", examples)
+    .action(async (folder: string | undefined, _, self: Command) => {
+      const { options, path } = trainOptions(folder, self);
+      await run(options, path, new Reporter(process.stdout, options.logInterval));
+    });
+}
+
+/** What `crabro train` would do with these arguments. */
+export function readTrainingFlags(argv: readonly string[]): ReturnType<typeof trainOptions> {
+  const command = trainFlags().parse(argv, { from: "user" });
+  return trainOptions(command.args[0], command);
 }
 
 /** The options of a run, and its folder. */
@@ -73,10 +88,14 @@ function trainOptions(folder: string | undefined, command: Command): { readonly 
   const task = (typed.task ?? fromFile.task ?? "classify") as TrainOptions["task"];
   const base = { ...fallbacks(trainFields), ...taskDefaults[task] };
   const model = (typed.model ?? fromFile.model ?? base.model) as string;
-  const fromRecipe = recipe === undefined ? {} : recipeOf(recipe === "paper" ? model : recipe);
+  const head = (typed.head ?? fromFile.head) as string | undefined;
+  const fromRecipe = recipe === undefined ? {} : recipeFor(task, recipe === "paper" ? model : recipe, head);
   const options = checkedValues({ ...base, ...fromRecipe, ...fromFile, ...typed }, trainFields);
   return { options, path: output ?? join("runs", runName(options.model)) };
 }
+
+const recipeFor = (task: TrainOptions["task"], name: string, head: string | undefined): Partial<TrainOptions> =>
+  task === "classify" ? recipeOf(name) : sceneRecipeOf(task, name, head);
 
 const runName = (model: string): string => `${new Date().toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-")}-${model}`;
 
