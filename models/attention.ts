@@ -3,8 +3,9 @@
  *
  * Original: GLNet's glnet.py, classes `MHSA_Block` and `MHSA_NCHW_Block`.
  */
+import { checkOptions } from "../engine/ops/check.js";
 import type { Tensor } from "../engine/tensor.js";
-import { convMlp, linearInit, type MlpOptions, positionConv, toMap, toSequence } from "./glmix.js";
+import { convMlp, linearInit, type MlpOptions, mlpOptions, positionConv, toMap, toSequence } from "./glmix.js";
 import { GELU } from "./nn/activation.js";
 import { MultiheadAttention } from "./nn/attention.js";
 import { type Layer, Sequential } from "./nn/container.js";
@@ -38,6 +39,7 @@ export class MHSABlock extends Module {
 
   constructor(dim: number, numHeads: number, options: Pick<MlpOptions, "mlpRatio" | "dropPath" | "layerScale"> = {}) {
     super();
+    checkOptions("MHSABlock", options, ["mlpRatio", "dropPath", "layerScale"]);
     const { mlpRatio = 4, dropPath = 0, layerScale = 0 } = options;
     const hidden = Math.floor(mlpRatio * dim);
     this.norm1 = new LayerNorm(dim, { eps: 1e-6 });
@@ -85,6 +87,7 @@ export class MHSANchwBlock extends Module {
 
   constructor(dim: number, numHeads: number, options: MlpOptions = {}) {
     super();
+    checkOptions("MHSANchwBlock", options, mlpOptions);
     const { mlpRatio = 4, mlpDw = false, cpeKs = 0, dropPath = 0, layerScale = 0 } = options;
     this.posConv = positionConv(dim, cpeKs);
     this.norm1 = new LayerNorm(dim, { eps: 1e-6 });

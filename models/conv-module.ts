@@ -6,6 +6,7 @@
 import { OpError } from "../engine/errors.js";
 import { relu } from "../engine/functional/activation.js";
 import { split } from "../engine/functional/movement.js";
+import { checkChoice, checkOptions } from "../engine/ops/check.js";
 import type { Tensor } from "../engine/tensor.js";
 import { GlobalLocalFilter, orderWidths, tellOrder } from "./gnconv.js";
 import { Conv2d } from "./nn/conv.js";
@@ -43,6 +44,7 @@ export class ConvModule extends Module {
 
   constructor(inChannels: number, outChannels: number, kernelSize: number, options: ConvModuleOptions = {}) {
     super();
+    checkOptions("ConvModule", options, ["padding", "norm", "activation"]);
     const { padding = 0, norm = false, activation = false } = options;
     const init = initInForce() ?? { weight: kaimingNormalFanOut, bias: zeros };
     this.conv = new Conv2d(inChannels, outChannels, kernelSize, { padding, bias: !norm, init });
@@ -78,6 +80,18 @@ export interface GNConvModuleOptions {
   readonly activation?: boolean;
 }
 
+const gnConvModuleOptions = [
+  "kernelSize",
+  "type",
+  "order",
+  "projOut",
+  "dimRatio",
+  "norm",
+  "activation",
+  "h",
+  "w",
+] satisfies readonly (keyof GNConvModuleOptions)[];
+
 /**
  * gnConv from `inChannels` to `outChannels`, with norm and activation if wanted: x [N, in, H, W] → [N, out, H, W]. Unlike the classification
  * network's, it does not scale the spatial operator's result.
@@ -104,8 +118,10 @@ export class GNConvModule extends Module {
 
   constructor(inChannels: number, outChannels: number, options: GNConvModuleOptions = {}) {
     super();
+    checkOptions("GNConvModule", options, gnConvModuleOptions);
     const { kernelSize = 7, type = "gnconv", order = 2, projOut = false, dimRatio = 1, norm = false, activation = false } = options;
     const { h = 32, w = Math.floor(h / 2) + 1 } = options;
+    checkChoice("GNConvModule", "type", type, ["gnconv", "gngf"]);
     const width = outChannels * dimRatio; // M
     const widths = orderWidths(width, order);
     const inner = widths.reduce((a, b) => a + b); // D = 2M − d₀

@@ -9,6 +9,7 @@ import { softmax } from "../engine/functional/activation.js";
 import { matmul } from "../engine/functional/linalg.js";
 import { normalize } from "../engine/functional/norm.js";
 import { adaptiveAvgPool2d } from "../engine/functional/pool.js";
+import { checkChoice, checkOptions } from "../engine/ops/check.js";
 import { showShape } from "../engine/shape.js";
 import type { Tensor } from "../engine/tensor.js";
 import { GELU } from "./nn/activation.js";
@@ -81,6 +82,8 @@ export interface MlpOptions {
   readonly layerScale?: number;
 }
 
+export const mlpOptions = ["mlpRatio", "mlpDw", "cpeKs", "dropPath", "layerScale"] satisfies readonly (keyof MlpOptions)[];
+
 export interface GLMixOptions extends MlpOptions {
   /** Default 64. */
   readonly numSlots?: number;
@@ -93,6 +96,9 @@ export interface GLMixOptions extends MlpOptions {
   /** Side of the local branch's depthwise convolution; 0: the branch is the identity. Default 5. */
   readonly localDwKs?: number;
 }
+
+/** Those that are not of the MLP. */
+export const mixingOptions = ["numSlots", "slotInit", "scaleMode", "slotScale", "localDwKs"] satisfies readonly (keyof GLMixOptions)[];
 
 /**
  * GLMix block: x [N, C, H, W] → [N, C, H, W].
@@ -129,8 +135,11 @@ export class GLMixBlock extends Module {
 
   constructor(dim: number, numHeads: number, options: GLMixOptions = {}) {
     super();
+    checkOptions("GLMixBlock", options, [...mixingOptions, ...mlpOptions]);
     const { numSlots = 64, slotInit = "ada_avgpool", scaleMode = "learnable", slotScale = dim ** -0.5, localDwKs = 5 } = options;
     const { mlpRatio = 4, mlpDw = false, cpeKs = 0, dropPath = 0, layerScale = 0 } = options;
+    checkChoice("GLMixBlock", "slotInit", slotInit, ["ada_avgpool", "param"]);
+    checkChoice("GLMixBlock", "scaleMode", scaleMode, ["learnable", "const"]);
     this.#dim = dim;
     this.#side = Math.round(Math.sqrt(numSlots));
     if (slotInit === "ada_avgpool" && this.#side ** 2 !== numSlots) {

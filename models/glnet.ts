@@ -5,9 +5,10 @@
  * Original: glnet.py, classes `BasicLayer` and `GLNet`, functions `glnet_*`.
  */
 import { OpError } from "../engine/errors.js";
+import { checkChoice, checkOptions } from "../engine/ops/check.js";
 import type { Tensor } from "../engine/tensor.js";
 import { MHSABlock, MHSANchwBlock } from "./attention.js";
-import { GLMixBlock, type GLMixOptions, linearInit, toMap, toSequence } from "./glmix.js";
+import { GLMixBlock, type GLMixOptions, linearInit, mixingOptions, mlpOptions, toMap, toSequence } from "./glmix.js";
 import { checkImages } from "./hornet.js";
 import type { Layer, Sequential } from "./nn/container.js";
 import { Linear } from "./nn/linear.js";
@@ -45,12 +46,17 @@ export class BasicLayer extends Module {
 
   constructor(dim: number, numHeads: number, { kind = "glmix", depth, dropPath = [], ...options }: BasicLayerOptions) {
     super();
+    checkChoice("BasicLayer", "kind", kind, ["glmix", "mha", "mha_nchw", "glmix.mha_nchw"]);
+    checkOptions("BasicLayer", options, [...mixingOptions, ...mlpOptions]);
     this.#kind = kind;
+    const { mlpRatio, mlpDw, cpeKs, layerScale } = options;
     this.blocks = Array.from({ length: depth }, (_, j) => {
-      const blockOptions = { ...options, dropPath: dropPath[j] ?? 0 };
-      if (kind === "mha") return new MHSABlock(dim, numHeads, blockOptions);
+      const rate = dropPath[j] ?? 0;
+      if (kind === "mha") return new MHSABlock(dim, numHeads, { mlpRatio, layerScale, dropPath: rate });
       const global = kind === "mha_nchw" || (kind === "glmix.mha_nchw" && j % 2 === 1);
-      return global ? new MHSANchwBlock(dim, numHeads, blockOptions) : new GLMixBlock(dim, numHeads, blockOptions);
+      return global
+        ? new MHSANchwBlock(dim, numHeads, { mlpRatio, mlpDw, cpeKs, layerScale, dropPath: rate })
+        : new GLMixBlock(dim, numHeads, { ...options, dropPath: rate });
     });
   }
 
@@ -98,10 +104,31 @@ interface GLNetTrunk {
 
 const usualDims = [96, 192, 384, 768];
 
+const classifierOptions = [
+  "inChans",
+  "depths",
+  "dims",
+  "headDim",
+  "dropPathRate",
+  "mlpRatios",
+  "stageKinds",
+  "norm",
+  "downsampleStyle",
+  "transitionLayout",
+  "dualPatchNorm",
+  "numClasses",
+  ...mixingOptions,
+  "cpeKs",
+  "mlpDw",
+  "layerScale",
+] satisfies readonly (keyof GLNetOptions)[];
+
 function glnetTrunk(options: GLNetOptions): GLNetTrunk {
   const { inChans = 3, depths = [2, 2, 6, 2], dims = usualDims, headDim = 32, dropPathRate = 0 } = options;
   const { mlpRatios = [4, 4, 4, 4], stageKinds = ["glmix", "glmix", "glmix", "mha"], norm = "BatchNorm2d" } = options;
   const { downsampleStyle = "non_ovlp", transitionLayout = "proj.norm", dualPatchNorm = false } = options;
+  checkChoice("GLNet", "norm", norm, ["BatchNorm2d", "LayerNorm2d"]);
+  checkChoice("GLNet", "downsampleStyle", downsampleStyle, ["non_ovlp", "ovlp"]);
   const { numSlots, slotInit, scaleMode, slotScale, localDwKs, cpeKs, mlpDw, layerScale } = options;
   for (const [name, list] of Object.entries({ depths, dims, mlpRatios, stageKinds })) {
     if (list.length !== 4) throw new OpError("GLNet", `there are four stages; got ${list.length} ${name}`);
@@ -145,6 +172,7 @@ export class GLNet extends Module {
 
   constructor(options: GLNetOptions = {}) {
     super();
+    checkOptions("GLNet", options, classifierOptions);
     const { inChans = 3, numClasses = 1000, dims = usualDims, norm = "BatchNorm2d" } = options;
     this.#inChans = inChans;
     const { downsampleLayers, stages } = glnetTrunk(options);
@@ -206,6 +234,8 @@ export class GLNetBackbone extends Module {
 
   constructor({ outIndices = [0, 1, 2, 3], ...options }: GLNetBackboneOptions = {}) {
     super();
+    // A classifier's options fit: that of its head has no use here.
+    checkOptions("GLNetBackbone", options, classifierOptions);
     if (!outIndices.every((i) => i === 0 || i === 1 || i === 2 || i === 3)) {
       throw new OpError("GLNetBackbone", `outIndices are of the stages 0 to 3; got ${outIndices.join(", ")}`);
     }

@@ -9,6 +9,7 @@ import { mulComplex } from "../engine/functional/complex.js";
 import { irfft2, rfft2 } from "../engine/functional/fft.js";
 import { split, stack } from "../engine/functional/movement.js";
 import { interpolate } from "../engine/functional/pool.js";
+import { checkChoice, checkOptions } from "../engine/ops/check.js";
 import { showShape } from "../engine/shape.js";
 import type { Tensor } from "../engine/tensor.js";
 import { Conv2d } from "./nn/conv.js";
@@ -66,8 +67,11 @@ export class GnConv extends Module {
   readonly #widths: readonly number[];
   readonly #s: number;
 
-  constructor(dim: number, { order = 5, s = 1, dwconv = "7x7" }: GnConvOptions = {}) {
+  constructor(dim: number, options: GnConvOptions = {}) {
     super();
+    checkOptions("GnConv", options, ["order", "s", "dwconv"]);
+    const { order = 5, s = 1, dwconv = "7x7" } = options;
+    if (typeof dwconv !== "object") checkChoice("GnConv", "dwconv", dwconv, ["7x7"]);
     const widths = orderWidths(dim, order);
     const inner = widths.reduce((a, b) => a + b); // D = 2C − d₀
     this.#widths = widths;

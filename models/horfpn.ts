@@ -6,6 +6,7 @@
  */
 import { OpError } from "../engine/errors.js";
 import { interpolate } from "../engine/functional/pool.js";
+import { checkOptions } from "../engine/ops/check.js";
 import type { Tensor } from "../engine/tensor.js";
 import { ConvModule, GNConvModule, type GNConvModuleOptions } from "./conv-module.js";
 import type { Layer } from "./nn/container.js";
@@ -43,8 +44,10 @@ export class FPN extends Module {
   readonly #startLevel: number;
   readonly #numOuts: number;
 
-  constructor(inChannels: readonly number[], { outChannels = 256, numOuts = 5, startLevel = 0 }: FPNOptions = {}, level?: () => Layer) {
+  constructor(inChannels: readonly number[], options: FPNOptions = {}, level?: () => Layer) {
     super();
+    checkOptions("FPN", options, ["outChannels", "numOuts", "startLevel"]);
+    const { outChannels = 256, numOuts = 5, startLevel = 0 } = options;
     const used = inChannels.slice(startLevel);
     if (used.length === 0) throw new OpError("FPN", `startLevel ${startLevel} leaves none of ${inChannels.length} inputs`);
     if (numOuts < used.length) throw new OpError("FPN", `${used.length} inputs make as many outputs at least; got numOuts ${numOuts}`);

@@ -3,11 +3,11 @@
  *
  * Original: object_detection/mmdet/models/backbones/hornet.py and semantic_segmentation/backbone/hornet.py, class `HorNet`.
  */
-
 import { checkpoint } from "../autograd/checkpoint.js";
 import { OpError } from "../engine/errors.js";
+import { checkOptions } from "../engine/ops/check.js";
 import type { Tensor } from "../engine/tensor.js";
-import { checkImages, type HorNetBlock, type HorNetOptions, hornetGnConv, hornetTrunk } from "./hornet.js";
+import { checkImages, classifierOptions, type HorNetBlock, type HorNetOptions, hornetGnConv, hornetTrunk } from "./hornet.js";
 import type { Sequential } from "./nn/container.js";
 import { Module } from "./nn/module.js";
 import { LayerNorm } from "./nn/norm.js";
@@ -48,6 +48,8 @@ export class HorNetBackbone extends Module {
 
   constructor({ outIndices = [0, 1, 2, 3], useCheckpoint = false, ...options }: HorNetBackboneOptions = {}) {
     super();
+    // A classifier's options fit: those of its head have no use here.
+    checkOptions("HorNetBackbone", options, classifierOptions);
     if (!outIndices.every((i) => i === 0 || i === 1 || i === 2 || i === 3)) {
       throw new OpError("HorNetBackbone", `outIndices are of the stages 0 to 3; got ${outIndices.join(", ")}`);
     }

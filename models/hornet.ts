@@ -6,6 +6,7 @@
  */
 import { OpError } from "../engine/errors.js";
 import { gelu } from "../engine/functional/activation.js";
+import { checkOptions } from "../engine/ops/check.js";
 import { showShape } from "../engine/shape.js";
 import type { Tensor } from "../engine/tensor.js";
 import { GnConv, type GnConvOptions, type SpatialOperator } from "./gnconv.js";
@@ -51,8 +52,10 @@ export class HorNetBlock extends Module {
   readonly dropPath: DropPath;
   readonly #dim: number;
 
-  constructor(dim: number, { dropPath = 0, layerScaleInitValue = 1e-6, gnconv = {} }: HorNetBlockOptions = {}) {
+  constructor(dim: number, options: HorNetBlockOptions = {}) {
     super();
+    checkOptions("HorNetBlock", options, ["dropPath", "layerScaleInitValue", "gnconv"]);
+    const { dropPath = 0, layerScaleInitValue = 1e-6, gnconv = {} } = options;
     const scale = () => (layerScaleInitValue > 0 ? parameter([dim], constant(layerScaleInitValue)) : null);
     this.#dim = dim;
     this.gamma1 = scale();
@@ -122,6 +125,18 @@ export interface HorNetTrunk {
 
 const initOf = ({ uniformInit = false }: HorNetOptions) => ({ weight: uniformInit ? xavierUniform : truncNormal(0.02), bias: zeros });
 
+export const classifierOptions = [
+  "inChans",
+  "depths",
+  "baseDim",
+  "gnconv",
+  "dropPathRate",
+  "layerScaleInitValue",
+  "uniformInit",
+  "numClasses",
+  "headInitScale",
+] satisfies readonly (keyof HorNetOptions)[];
+
 /** Stem, downsamplings and stages. Throws OpError unless there are four depths and four gnConv settings. */
 export function hornetTrunk(options: Omit<HorNetOptions, "numClasses" | "headInitScale">): HorNetTrunk {
   const {
@@ -187,6 +202,7 @@ export class HorNet extends Module {
 
   constructor(options: HorNetOptions = {}) {
     super();
+    checkOptions("HorNet", options, classifierOptions);
     const { inChans = 3, numClasses = 1000, headInitScale = 1 } = options;
     const { dims, downsampleLayers, stages } = hornetTrunk(options);
     this.#inChans = inChans;

@@ -3,6 +3,7 @@
  *
  * Original: glnet.py, classes `NonOverlappedPatchEmbeddings` and `OverlappedPacthEmbeddings`.
  */
+import { checkChoice, checkOptions } from "../engine/ops/check.js";
 import { GELU } from "./nn/activation.js";
 import { Identity, type Layer, Sequential } from "./nn/container.js";
 import { Conv2d } from "./nn/conv.js";
@@ -23,6 +24,14 @@ export interface PatchEmbeddingOptions {
   readonly order?: "proj.norm" | "norm.proj";
 }
 
+const embeddingOptions = ["inChans", "norm", "order"] satisfies readonly (keyof PatchEmbeddingOptions)[];
+
+function checkEmbeddings(op: string, options: PatchEmbeddingOptions, known: readonly string[]): void {
+  checkOptions(op, options, known);
+  checkChoice(op, "norm", options.norm ?? "BatchNorm2d", ["BatchNorm2d", "LayerNorm2d"]);
+  checkChoice(op, "order", options.order ?? "proj.norm", ["proj.norm", "norm.proj"]);
+}
+
 /** `conv` and its norm in the order asked for. */
 function transition(from: number, to: number, conv: Layer, norm: MapNorm, order: "proj.norm" | "norm.proj"): Sequential<Layer> {
   return order === "proj.norm" ? new Sequential<Layer>(conv, mapNorm(norm, to)) : new Sequential<Layer>(mapNorm(norm, from), conv);
@@ -41,6 +50,7 @@ function transition(from: number, to: number, conv: Layer, norm: MapNorm, order:
  * ```
  */
 export function nonOverlappedPatchEmbeddings(dims: readonly number[], options: PatchEmbeddingOptions = {}): Sequential<Layer>[] {
+  checkEmbeddings("nonOverlappedPatchEmbeddings", options, embeddingOptions);
   const { inChans = 3, norm = "BatchNorm2d", order = "proj.norm" } = options;
   return dims.map((dim, i) =>
     i === 0
@@ -66,6 +76,7 @@ export function overlappedPatchEmbeddings(
   /** `dualPatchNorm`: also norm the images, by LayerNorm2d. */
   options: PatchEmbeddingOptions & { readonly dualPatchNorm?: boolean } = {},
 ): Sequential<Layer>[] {
+  checkEmbeddings("overlappedPatchEmbeddings", options, [...embeddingOptions, "dualPatchNorm"]);
   const { inChans = 3, norm = "BatchNorm2d", order = "proj.norm", dualPatchNorm = false } = options;
   const conv = (from: number, to: number): Conv2d => new Conv2d(from, to, 3, { stride: 2, padding: 1 });
   return dims.map((dim, i) => {

@@ -117,8 +117,9 @@ function hornetEntry(name: string, variant: HorNetOptions): [string, Entry] {
 }
 
 function glnetEntry(name: string, variant: GLNetOptions, Network: typeof GLNet): [string, Entry] {
-  const build = (options: ModelOptions): Classifier => new Network({ ...variant, ...options });
-  const backbone = (options: ModelOptions): Backbone => new GLNetBackbone({ ...variant, ...options });
+  const sized = ({ inputSize: _, ...options }: ModelOptions): GLNetOptions => ({ ...variant, ...options });
+  const build = (options: ModelOptions): Classifier => new Network(sized(options));
+  const backbone = (options: ModelOptions): Backbone => new GLNetBackbone(sized(options));
   return [name, { build, backbone, inputSize: 224, inChans: 3, numClasses: 1000, published: publishedOf(name) }];
 }
 

@@ -6,6 +6,7 @@
 import { OpError } from "../engine/errors.js";
 import { crossEntropy } from "../engine/functional/loss.js";
 import { interpolate } from "../engine/functional/pool.js";
+import { checkOptions } from "../engine/ops/check.js";
 import { fromHost, type Tensor } from "../engine/tensor.js";
 import { type BackboneOptions, makeBackbone } from "./detection/build.js";
 import { Module } from "./nn/module.js";
@@ -151,10 +152,22 @@ function enlarge(logits: Tensor, images: Tensor): Tensor {
   return interpolate(logits, { size: [height, width], mode: "bilinear", alignCorners: false });
 }
 
+const segmentorOptions = [
+  "numClasses",
+  "backbone",
+  "backboneOptions",
+  "head",
+  "channels",
+  "auxChannels",
+  "dropoutRatio",
+  "filterSize",
+] satisfies readonly (keyof SegmentorOptions)[];
+
 /** Builds a segmentor; without further options than the classes it is the published one. Throws OpError for unknown names. */
 export function segmentor({ device, dtype, generator, meta, ...options }: SegmentorOptions): Segmentor {
   const { numClasses, backbone: name = "det_backbone_small_7x7", backboneOptions = {}, head = "uper" } = options;
   const { channels = 512, auxChannels = 256, dropoutRatio = 0.1, filterSize = 32 } = options;
+  checkOptions("segmentor", options, segmentorOptions);
   return buildWith({ device, dtype, generator, meta }, () => {
     const backbone = makeBackbone(name, backboneOptions);
     const decode = makeHead(head, backbone.channels, { numClasses, channels, dropoutRatio, filterSize });

@@ -7,6 +7,7 @@
 import { OpError } from "../engine/errors.js";
 import { cat } from "../engine/functional/movement.js";
 import { interpolate } from "../engine/functional/pool.js";
+import { checkOptions } from "../engine/ops/check.js";
 import type { Tensor } from "../engine/tensor.js";
 import { ConvModule, GNConvModule, type GNConvModuleOptions } from "./conv-module.js";
 import { addTopDown } from "./horfpn.js";
@@ -63,6 +64,7 @@ export class UPerHead extends Module {
 
   constructor(inChannels: readonly number[], options: UPerHeadOptions = {}, bottleneck?: (inner: number) => Layer) {
     super();
+    checkOptions("UPerHead", options, ["numClasses", "channels", "dropoutRatio", "poolScales", "alignCorners"]);
     const { numClasses = 150, channels = 512, dropoutRatio = 0.1, poolScales = [1, 2, 3, 6], alignCorners = false } = options;
     const last = inChannels[inChannels.length - 1];
     const rest = inChannels.slice(0, -1);
@@ -165,6 +167,7 @@ export class FCNHead extends Module {
 
   constructor(inChannels: number, options: FCNHeadOptions = {}) {
     super();
+    checkOptions("FCNHead", options, ["numClasses", "channels", "dropoutRatio", "inIndex", "numConvs"]);
     const { numClasses = 150, channels = 256, dropoutRatio = 0.1, inIndex = 2, numConvs = 1 } = options;
     this.#inIndex = inIndex;
     this.convSeg = classifier(channels, numClasses);

@@ -1,6 +1,7 @@
 /** Checkpoints that commands begin with: which network they are of, and its weights. */
 import { OpError } from "../../engine/errors.js";
 import type { Device } from "../../index.js";
+import { download } from "../../models/node/download.js";
 import { type Classifier, createModel, modelInfo } from "../../models/registry.js";
 import { type ModelCard, readModel } from "../../train/checkpoint.js";
 import type { Dataset } from "../../train/data/dataset.js";
@@ -22,6 +23,9 @@ export interface OpenedCheckpoint {
   /** Opens a device and builds the network there. */
   readonly load: (device: string) => Promise<{ readonly device: Device; readonly model: Classifier }>;
 }
+
+/** The path of a checkpoint given by path or address; what is at an address is downloaded once. */
+export const localCheckpoint = async (source: string): Promise<string> => (/^https?:\/\//.test(source) ? download(source) : source);
 
 /** Reads a file; flags say what it does not, or come on top. */
 export function openCheckpoint(op: string, flags: CheckpointFlags): OpenedCheckpoint {

@@ -21,7 +21,7 @@ import { dataFields, datasetNames } from "../options/train-options.js";
 import { evaluationTransform, openDataset, workersFor } from "../training/datasets.js";
 import { detection } from "../training/detect.js";
 import { segmentation } from "../training/segment.js";
-import { checkClasses, openCheckpoint } from "./checkpoint.js";
+import { checkClasses, localCheckpoint, openCheckpoint } from "./checkpoint.js";
 import { evaluateScenes } from "./eval-scenes.js";
 import { Reporter } from "./report.js";
 
@@ -55,10 +55,10 @@ export function evalCommand(): Command {
   const command = new Command("eval")
     .description("measure a checkpoint on test images")
     .argument("[folder]", "data; one of pictures unless --dataset says otherwise")
-    .requiredOption("--checkpoint <file>", "weights: .safetensors of a run, or weights of PyTorch");
+    .requiredOption("--checkpoint <file>", "file or URL of weights: .safetensors of a run, or weights of PyTorch");
   return addFields(command, evalFields)
     .addHelpText("after", examples)
-    .action(async (folder: string | undefined, { checkpoint }: { readonly checkpoint: string }, self: Command) => {
+    .action(async (folder: string | undefined, source: { readonly checkpoint: string }, self: Command) => {
       const typed = typedValues(self, evalFields);
       if (folder !== undefined) {
         typed.dataDir = folder;
@@ -66,6 +66,7 @@ export function evalCommand(): Command {
       }
       const options = checkedValues({ ...fallbacks(evalFields), ...typed }, evalFields);
       const report = new Reporter(options.json ? { write: () => true } : process.stdout, options.logInterval);
+      const checkpoint = await localCheckpoint(source.checkpoint);
       const { card, tensors } = readModel(checkpoint);
       const given = { ...options, checkpoint };
       const measured = async () => {

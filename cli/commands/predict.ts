@@ -23,7 +23,7 @@ import {
   typedValues,
   wholeFrom,
 } from "../options/field.js";
-import { type OpenedCheckpoint, openCheckpoint } from "./checkpoint.js";
+import { localCheckpoint, type OpenedCheckpoint, openCheckpoint } from "./checkpoint.js";
 import { detected } from "./predict-objects.js";
 import { segmented } from "./predict-scenes.js";
 
@@ -55,12 +55,13 @@ export function predictCommand(): Command {
   const command = new Command("predict")
     .description("say what pictures show, and draw it where it has a place")
     .argument("<pictures...>", "files (JPEG, PNG, WebP), or folders of them")
-    .requiredOption("--checkpoint <file>", "weights: .safetensors of a run, or weights of PyTorch");
+    .requiredOption("--checkpoint <file>", "file or URL of weights: .safetensors of a run, or weights of PyTorch");
   return addFields(command, predictFields)
     .addHelpText("after", examples)
-    .action(async (paths: string[], { checkpoint }: { readonly checkpoint: string }, self: Command) => {
+    .action(async (paths: string[], given: { readonly checkpoint: string }, self: Command) => {
       const options = checkedValues({ ...fallbacks(predictFields), ...typedValues(self, predictFields) }, predictFields);
       const files = paths.flatMap(picturesAt);
+      const checkpoint = await localCheckpoint(given.checkpoint);
       const { card, tensors } = readModel(checkpoint);
       if (card?.task === "segment") {
         for await (const { file, drawn, classes } of segmented(files, checkpoint, card, tensors, options)) {

@@ -51,7 +51,7 @@ export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Ten
   if (tail.some((n, i) => n !== 1 && n !== [l, s].slice(-tail.length)[i]))
     throw new OpError(op, `attnMask ${showShape(attnMask?.shape ?? [])} does not broadcast to the scores ${showShape([...batch, l, s])}`);
   const [q, k, v] = [query, key, value].map((x) => expand(x, [...batch, ...x.shape.slice(-2)]));
-  const mask = attnMask === null ? null : additiveMask(op, attnMask, [...batch, l, s], query);
+  const mask = attnMask === null ? null : additiveMask(attnMask, [...batch, l, s], query);
   if (dropoutP === 0) return attentionNodes(q, k, v, mask, { scale, causal: isCausal });
 
   let scores = mul(matmul(q, transpose(k, -2, -1)), scale);
@@ -61,7 +61,7 @@ export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Ten
 }
 
 /** 0 where a query may look, −∞ where not; float masks as they are. */
-function additiveMask(op: string, mask: Tensor, shape: Shape, like: Tensor): Tensor {
+function additiveMask(mask: Tensor, shape: Shape, like: Tensor): Tensor {
   const added = mask.dtype === "bool" ? cast(where(mask, 0, Number.NEGATIVE_INFINITY), like.dtype) : cast(mask, like.dtype);
   return expand(added, shape);
 }

@@ -47,6 +47,12 @@ export function checkOptions(op: string, options: unknown, known: readonly strin
   }
 }
 
+/** Throws unless the value of an option is one of those there are. */
+export function checkChoice(op: string, name: string, value: unknown, choices: readonly string[]): void {
+  if (!choices.includes(value as string))
+    throw new OpError(op, `${name} is ${describe(value)}; expected ${choices.map((choice) => `"${choice}"`).join(" or ")}`);
+}
+
 /** float32 for integers and booleans. */
 export const floatingType = (dtype: DType): DType => (isFloating(dtype) ? dtype : "float32");
 

@@ -1,5 +1,4 @@
 /** Attention layers. */
-
 import { OpError } from "../../engine/errors.js";
 import { multiheadAttention } from "../../engine/functional/attention.js";
 import type { Tensor } from "../../engine/tensor.js";
@@ -34,7 +33,11 @@ export class MultiheadAttention extends Module {
       throw new OpError("MultiheadAttention", `${dim} channels do not divide into ${numHeads} heads`);
     }
     this.#heads = numHeads;
-    [this.inProjWeight, this.inProjBias] = buildWith(build, () => [parameter([3 * dim, dim], xavierUniform), parameter([3 * dim], zeros)]);
+    [this.inProjWeight, this.inProjBias] = buildWith(
+      build,
+      () => [parameter([3 * dim, dim], xavierUniform), parameter([3 * dim], zeros)],
+      "MultiheadAttention",
+    );
     this.outProj = new Linear(dim, dim, build);
   }
 

@@ -54,10 +54,14 @@ export class Conv2d extends Module {
     this.#options = { stride: pair(stride), padding: pair(padding), dilation: pair(dilation), groups };
     const [kh, kw] = pair(kernelSize);
     const fanIn = (inChannels / groups) * kh * kw;
-    [this.weight, this.bias] = buildWith(build, () => {
-      const init = initInForce() ?? { weight: kaimingUniform, bias: uniform(1 / Math.sqrt(fanIn)) };
-      return [parameter([outChannels, inChannels / groups, kh, kw], init.weight), bias ? parameter([outChannels], init.bias) : null];
-    });
+    [this.weight, this.bias] = buildWith(
+      build,
+      () => {
+        const init = initInForce() ?? { weight: kaimingUniform, bias: uniform(1 / Math.sqrt(fanIn)) };
+        return [parameter([outChannels, inChannels / groups, kh, kw], init.weight), bias ? parameter([outChannels], init.bias) : null];
+      },
+      "Conv2d",
+    );
   }
 
   override forward(x: Tensor): Tensor {
@@ -102,10 +106,14 @@ export class ConvTranspose2d extends Module {
     const { stride = 1, padding = 0, bias = true, ...build } = options;
     this.#options = { stride: pair(stride), padding: pair(padding) };
     const [kh, kw] = pair(kernelSize);
-    [this.weight, this.bias] = buildWith(build, () => {
-      const init = initInForce() ?? { weight: kaimingUniform, bias: uniform(1 / Math.sqrt(outChannels * kh * kw)) };
-      return [parameter([inChannels, outChannels, kh, kw], init.weight), bias ? parameter([outChannels], init.bias) : null];
-    });
+    [this.weight, this.bias] = buildWith(
+      build,
+      () => {
+        const init = initInForce() ?? { weight: kaimingUniform, bias: uniform(1 / Math.sqrt(outChannels * kh * kw)) };
+        return [parameter([inChannels, outChannels, kh, kw], init.weight), bias ? parameter([outChannels], init.bias) : null];
+      },
+      "ConvTranspose2d",
+    );
   }
 
   override forward(x: Tensor): Tensor {

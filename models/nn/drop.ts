@@ -1,6 +1,7 @@
 /** Layers that act in training only, and the learned scale of residual branches. */
 import { OpError } from "../../engine/errors.js";
 import { dropout, dropout2d, dropPath } from "../../engine/functional/dropout.js";
+import { checkChoice } from "../../engine/ops/check.js";
 import type { Tensor } from "../../engine/tensor.js";
 import { constant } from "./init.js";
 import { Module } from "./module.js";
@@ -123,7 +124,8 @@ export class LayerScale extends Module {
 
   constructor(dim: number, { initValue = 1e-5, format = "nlc", ...build }: LayerScaleOptions = {}) {
     super();
-    this.gamma = buildWith(build, () => parameter(format === "nchw" ? [1, dim, 1, 1] : [dim], constant(initValue)));
+    checkChoice("LayerScale", "format", format, ["nchw", "nlc"]);
+    this.gamma = buildWith(build, () => parameter(format === "nchw" ? [1, dim, 1, 1] : [dim], constant(initValue)), "LayerScale");
   }
 
   override forward(x: Tensor): Tensor {

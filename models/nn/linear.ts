@@ -28,10 +28,14 @@ export class Linear extends Module {
 
   constructor(inFeatures: number, outFeatures: number, { bias = true, ...build }: LinearOptions = {}) {
     super();
-    [this.weight, this.bias] = buildWith(build, () => {
-      const init = initInForce() ?? { weight: kaimingUniform, bias: uniform(1 / Math.sqrt(inFeatures)) };
-      return [parameter([outFeatures, inFeatures], init.weight), bias ? parameter([outFeatures], init.bias) : null];
-    });
+    [this.weight, this.bias] = buildWith(
+      build,
+      () => {
+        const init = initInForce() ?? { weight: kaimingUniform, bias: uniform(1 / Math.sqrt(inFeatures)) };
+        return [parameter([outFeatures, inFeatures], init.weight), bias ? parameter([outFeatures], init.bias) : null];
+      },
+      "Linear",
+    );
   }
 
   override forward(x: Tensor): Tensor {

@@ -1,6 +1,7 @@
 /** Normalisation layers. */
 import { OpError } from "../../engine/errors.js";
 import { batchNorm, layerNorm, layerNorm2d } from "../../engine/functional/norm.js";
+import { checkChoice } from "../../engine/ops/check.js";
 import { showShape } from "../../engine/shape.js";
 import type { Tensor } from "../../engine/tensor.js";
 import { ones, zeros } from "./init.js";
@@ -37,13 +38,14 @@ export class LayerNorm extends Module {
 
   constructor(normalizedShape: number | readonly number[], { eps = 1e-5, dataFormat = "channels_last", ...build }: LayerNormOptions = {}) {
     super();
+    checkChoice("LayerNorm", "dataFormat", dataFormat, ["channels_last", "channels_first"]);
     this.#shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
     this.#eps = eps;
     this.#channelsFirst = dataFormat === "channels_first";
     if (this.#channelsFirst && this.#shape.length !== 1) {
       throw new OpError("LayerNorm", `channels_first normalises one dim; got shape ${showShape(this.#shape)}`);
     }
-    [this.weight, this.bias] = buildWith(build, () => [parameter(this.#shape, ones), parameter(this.#shape, zeros)]);
+    [this.weight, this.bias] = buildWith(build, () => [parameter(this.#shape, ones), parameter(this.#shape, zeros)], "LayerNorm");
   }
 
   override forward(x: Tensor): Tensor {
@@ -111,13 +113,17 @@ export class BatchNorm2d extends Module {
     super();
     this.#eps = eps;
     this.#momentum = momentum;
-    const made = buildWith(build, () => ({
-      weight: parameter([channels], ones),
-      bias: parameter([channels], zeros),
-      mean: initial([channels], zeros),
-      variance: initial([channels], ones),
-      count: initial([], zeros, "int32"),
-    }));
+    const made = buildWith(
+      build,
+      () => ({
+        weight: parameter([channels], ones),
+        bias: parameter([channels], zeros),
+        mean: initial([channels], zeros),
+        variance: initial([channels], ones),
+        count: initial([], zeros, "int32"),
+      }),
+      "BatchNorm2d",
+    );
     this.weight = made.weight;
     this.bias = made.bias;
     this.runningMean = made.mean;

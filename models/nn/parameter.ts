@@ -28,8 +28,16 @@ let current: BuildOptions = {};
 /** How leaves without values would have begun. */
 const beginnings = new WeakMap<Node, () => TypedArray>();
 
-/** Builds modules with these options; those of an enclosing `buildWith` stay in force where none are given. */
-export function buildWith<T>(options: BuildOptions, make: () => T): T {
+const buildOptions = ["device", "dtype", "generator", "meta", "init"] satisfies readonly (keyof BuildOptions)[];
+
+/**
+ * Builds modules with these options; those of an enclosing `buildWith` stay in force where none are given. `op` names the layer whose options
+ * the rest of these are. Throws OpError for an option that there is not.
+ */
+export function buildWith<T>(options: BuildOptions, make: () => T, op = "buildWith"): T {
+  for (const key in options)
+    if (!(buildOptions as readonly string[]).includes(key))
+      throw new OpError(op, `no option is called ${key}; besides its own it takes ${buildOptions.join(", ")}`);
   const outer = current;
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   current = { ...outer, ...given };

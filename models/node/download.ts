@@ -78,7 +78,7 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
 }
 
 const instructions = (url: string, target: string): string =>
-  `fetch it where there is a network (curl -L -o weights '${url}') and put it at ${target}, or pass its path as \`pretrained\``;
+  `fetch it where there is a network (curl -L -o weights '${url}') and put it at ${target}, or give the path where you put it in place of the address`;
 
 export const fileSha256 = (path: string): string => fileHash(path).digest("hex");
 

@@ -116,6 +116,13 @@ describe("checkpoints", () => {
     expect(await evaluate("none.safetensors")).toMatch(/^crabro: cannot read .*none\.safetensors: ENOENT/);
   });
 
+  it("that cannot be fetched", async () => {
+    const address = "http://127.0.0.1:9/weights.pth";
+    expect(await refused("eval", "--checkpoint", address)).toMatch(/cannot download http.*curl -L -o weights .* in place of the address/);
+    errors = [];
+    expect(await refused("predict", "digit.png", "--checkpoint", address)).toContain(`cannot download ${address}`);
+  });
+
   it("that are cut off", async () => {
     const model = createModel("hornet_micro_7x7");
     const path = join(folder, "whole.safetensors");

@@ -237,3 +237,37 @@ describe("the layers of crabro/models", () => {
     });
   }
 });
+
+describe("options", () => {
+  const misspelt = { widht: 3 } as object;
+  const odd = { ...misspelt } as never;
+  it.each<[string, () => unknown]>([
+    ["HorNet", () => models.createModel("hornet_micro_7x7", odd)],
+    ["HorNetBackbone", () => models.createModel("hornet_micro_gf", { ...misspelt, featuresOnly: true })],
+    ["GLNet", () => models.createModel("glnet_4g", odd)],
+    ["GLNetBackbone", () => models.createModel("glnet_4g", { ...misspelt, featuresOnly: true })],
+    ["GnConv", () => new models.GnConv(16, odd)],
+    ["GLMixBlock", () => new models.GLMixBlock(16, 2, odd)],
+    ["FPN", () => new models.HorFPN([8], odd)],
+    ["UPerHead", () => new models.UPerHead([8, 8], odd)],
+    ["segmentor", () => models.segmentor({ ...misspelt, numClasses: 5 })],
+    ["Conv2d", () => new nn.Conv2d(3, 8, 3, odd)],
+    ["LayerNorm", () => new nn.LayerNorm(8, odd)],
+  ])("of %s that there are not are refused", (name, make) => {
+    expect(() => nn.buildWith({ meta: true }, make)).toThrow(`${name}: no option is called widht; `);
+  });
+
+  it.each<[string, () => unknown]>([
+    [
+      'GLMixBlock: slotInit is pooled; expected "ada_avgpool" or "param"',
+      () => new models.GLMixBlock(16, 2, { slotInit: "pooled" as never }),
+    ],
+    ['GNConvModule: type is gf; expected "gnconv" or "gngf"', () => new models.GNConvModule(8, 8, { type: "gf" as never })],
+    ['GnConv: dwconv is 5x5; expected "7x7"', () => new models.GnConv(16, { dwconv: "5x5" as never })],
+    ["GLNet: downsampleStyle is overlap", () => models.createModel("glnet_4g", { downsampleStyle: "overlap" } as never)],
+    ["BasicLayer: kind is conv", () => new models.BasicLayer(16, 2, { kind: "conv" as never, depth: 1 })],
+    ["LayerNorm: dataFormat is nchw", () => new nn.LayerNorm(8, { dataFormat: "nchw" as never })],
+  ])("of values that there are not: %s", (message, make) => {
+    expect(() => nn.buildWith({ meta: true }, make)).toThrow(message);
+  });
+});

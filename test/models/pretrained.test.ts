@@ -280,7 +280,9 @@ describe("download", () => {
     await new Promise((done) => closed.close(done));
     const refused = createModel(name, { pretrained: { source: away, ...quiet } });
     await expect(refused).rejects.toThrow("there is no way to the server");
-    await expect(refused).rejects.toThrow(`curl -L -o weights '${away}') and put it at ${cachePath(away, cacheDir)}, or pass its path`);
+    await expect(refused).rejects.toThrow(
+      `curl -L -o weights '${away}') and put it at ${cachePath(away, cacheDir)}, or give the path where you put it`,
+    );
     expect(kept()).toEqual([]);
   });
 
