@@ -1,5 +1,5 @@
 /** Whatever the package exports says what it is: `npm run docs:api` makes the reference of that. */
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
@@ -49,5 +49,15 @@ function undocumented(): string[] {
 describe("what the package exports", () => {
   it("is documented", () => {
     expect(undocumented()).toEqual([]);
+  });
+
+  it("is documented in Markdown that shows it all: text after `[n, 4]:` would be taken for an address, and vanish", () => {
+    const sources = ["engine", "autograd", "models", "train", "backends"].flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+        .filter((name) => name.endsWith(".ts"))
+        .map((name) => join(folder, name)),
+    );
+    const hidden = sources.filter((name) => /^\s*(\/\*\*|\*) \[[^\]]*\]: /m.test(readFileSync(join(root, name), "utf8")));
+    expect(hidden).toEqual([]);
   });
 });

@@ -26,7 +26,7 @@ export interface AnchorLevel {
 
 /** All anchors of a pyramid: level by level, row by row, place by place; at a place ratios come before scales. */
 export interface Anchors {
-  /** [count, 4]: left, top, right, bottom in pixels. They may reach beyond the picture. */
+  /** Of shape [count, 4]: left, top, right, bottom in pixels. They may reach beyond the picture. */
   readonly boxes: Float32Array;
   readonly count: number;
   readonly perPlace: number;

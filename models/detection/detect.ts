@@ -18,11 +18,11 @@ import { ranked, rows } from "./rank.js";
 
 /** What was found in a picture, best first, in pixels of the batch. */
 export interface Found {
-  /** [n, 4]: left, top, right, bottom. */
+  /** Of shape [n, 4]: left, top, right, bottom. */
   readonly boxes: Float32Array;
   readonly scores: Float32Array;
   readonly labels: Int32Array;
-  /** [n, side, side]: how probably each part of the box belongs to the object. */
+  /** Of shape [n, side, side]: how probably each part of the box belongs to the object. */
   readonly masks: Float32Array;
   readonly side: number;
 }

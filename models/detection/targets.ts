@@ -19,7 +19,7 @@ import { type Key, sample } from "./sample.js";
 export interface Truth {
   /** The picture within the batch's, which is filled up below and to the right. */
   readonly picture: Extent;
-  /** [n, 4]: left, top, right, bottom. */
+  /** Of shape [n, 4]: left, top, right, bottom. */
   readonly boxes: Float32Array;
   /** [n] */
   readonly labels: Int32Array;

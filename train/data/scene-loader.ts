@@ -20,23 +20,23 @@ export interface HostScenes {
   readonly boxes: Float32Array;
   /** [N, M]; −1 where there is no instance. */
   readonly labels: Int32Array;
-  /** [N, M]: 1 for an instance that is no crowd. */
+  /** Of shape [N, M]: 1 for an instance that is no crowd. */
   readonly valid: Uint8Array;
-  /** [N, M]: 1 for a crowd. */
+  /** Of shape [N, M]: 1 for a crowd. */
   readonly crowd: Uint8Array;
   /** [N, M, H, W] */
   readonly masks: Uint8Array | null;
   /** [N, H, W]; 255 where nobody knows, in the padding too. */
   readonly semantic: Uint8Array | null;
-  /** [N, 2]: height and width of the picture within H × W. */
+  /** Of shape [N, 2]: height and width of the picture within H × W. */
   readonly sizes: Int32Array;
-  /** [N, 2]: new over old side, vertical and horizontal. */
+  /** Of shape [N, 2]: new over old side, vertical and horizontal. */
   readonly scales: Float32Array;
-  /** [N, 2]: height and width of the picture in its file. */
+  /** Of shape [N, 2]: height and width of the picture in its file. */
   readonly originals: Int32Array;
   /** [N] */
   readonly imageIds: Int32Array;
-  /** [N]: numbers in the data set. */
+  /** Of shape [N]: numbers in the data set. */
   readonly indices: Int32Array;
   /** Instances that found no room. */
   readonly leftOut: number;
