@@ -1,4 +1,5 @@
 /** Everything that can be chosen about a Mask R-CNN; the defaults are the published values. */
+import { checkOptions } from "../../engine/ops/check.js";
 import { type AnchorOptions, defaultAnchors } from "./anchors.js";
 import type { AssignOptions } from "./assign.js";
 import type { ProposalOptions } from "./proposals.js";
@@ -54,22 +55,29 @@ export interface MaskRCNNSetup extends Required<Omit<MaskRCNNOptions, "anchors" 
   readonly regions: AssignOptions & SampleOptions;
 }
 
+const published = {
+  regionLevels: 4,
+  finestScale: 56,
+  samplingRatio: 0,
+  boxSize: 7,
+  boxChannels: 1024,
+  maskSize: 14,
+  maskChannels: 256,
+  maskConvs: 4,
+  scoreThreshold: 0.05,
+  nmsIou: 0.5,
+  maxPerImage: 100,
+};
+const composed = ["numClasses", "anchors", "rpn", "proposals", "testProposals", "regions", "maskRegions"];
+
+/** Throws OpError for an option that there is not. */
 export function setupOf({ rpnChannels: _, ...options }: MaskRCNNOptions): MaskRCNNSetup {
+  checkOptions("maskRCNN", options, [...composed, ...Object.keys(published)]);
   const proposals = { nmsPre: 2000, nmsIou: 0.7, maxPerImage: 1000, minSize: 0, ...options.proposals };
   const regions = { posIou: 0.5, negIou: 0.5, minPosIou: 0.5, matchLowQuality: false, count: 512, posFraction: 0.25, ...options.regions };
   return {
-    regionLevels: 4,
-    finestScale: 56,
-    samplingRatio: 0,
-    boxSize: 7,
-    boxChannels: 1024,
+    ...published,
     maskRegions: Math.floor(regions.count * regions.posFraction),
-    maskSize: 14,
-    maskChannels: 256,
-    maskConvs: 4,
-    scoreThreshold: 0.05,
-    nmsIou: 0.5,
-    maxPerImage: 100,
     ...options,
     anchors: { ...defaultAnchors, ...options.anchors },
     rpn: { posIou: 0.7, negIou: 0.3, minPosIou: 0.3, matchLowQuality: true, count: 256, posFraction: 0.5, ...options.rpn },

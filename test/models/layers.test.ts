@@ -251,6 +251,7 @@ describe("options", () => {
     ["FPN", () => new models.HorFPN([8], odd)],
     ["UPerHead", () => new models.UPerHead([8, 8], odd)],
     ["segmentor", () => models.segmentor({ ...misspelt, numClasses: 5 })],
+    ["maskRCNN", () => models.maskRCNN({ ...models.smallDetector, ...misspelt, numClasses: 5 })],
     ["Conv2d", () => new nn.Conv2d(3, 8, 3, odd)],
     ["LayerNorm", () => new nn.LayerNorm(8, odd)],
   ])("of %s that there are not are refused", (name, make) => {
