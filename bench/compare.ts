@@ -1,5 +1,5 @@
 /** Runs tasks on all contestants in turn: each measures a slice, several times over, so that what slows the machine slows all alike. */
-import type { Result } from "./contestant.js";
+import type { Result, Work } from "./contestant.js";
 import { median } from "./measure.js";
 import { CutOff, type Entrant, Player } from "./players.js";
 import { bytesOf, flopsOf, type Task } from "./workloads.js";
@@ -27,6 +27,9 @@ export interface Cell {
   /** From nothing to the first result. */
   readonly firstMs: number | null;
   readonly result: Result | null;
+  readonly work: Work | null;
+  /** The largest distance from the reference's results, relative to their largest value; null for the reference, and where it has none. */
+  readonly error: number | null;
 }
 
 export interface Row {
@@ -68,6 +71,20 @@ export function difference(a: Result, b: Result): string | null {
   return null;
 }
 
+/** The largest distance of elements, or of losses, relative to the largest of the reference; null where nothing can be compared. */
+export function errorOf(found: Result, reference: Result): number | null {
+  const outputs = [...(found.probes ?? []), found.losses];
+  const wanted = [...(reference.probes ?? []), reference.losses];
+  const errors = wanted.flatMap((values, i) => {
+    const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const common = Math.min(values.length, outputs[i]?.length ?? 0);
+    if (common === 0) return [];
+    const off = values.slice(0, common).reduce((most, value, at) => Math.max(most, Math.abs(outputs[i][at] - value)), 0);
+    return [off / (largest || 1)];
+  });
+  return errors.length === 0 ? null : Math.max(...errors);
+}
+
 interface Draft {
   readonly player: Player;
   status: Status;
@@ -75,6 +92,8 @@ interface Draft {
   result: Result | null;
   firstMs: number | null;
   warmMs: number;
+  work: Work | null;
+  error: number | null;
   readonly samples: number[];
 }
 
@@ -91,6 +110,8 @@ export class Comparison {
     entrants: readonly Entrant[],
     private readonly pace: Pace,
     private readonly progress: Progress = () => {},
+    /** Whose results are right. Default: the first of ours that has any. */
+    private readonly reference: string | null = null,
   ) {
     this.players = entrants.map((entrant) => new Player(entrant));
   }
@@ -117,9 +138,12 @@ export class Comparison {
   async row(task: Task): Promise<Row> {
     const drafts: Draft[] = [];
     for (const player of this.players) if (!this.absent.has(player.entrant.id)) drafts.push(await this.load(player, task));
-    const reference = drafts.find((draft) => draft.player.entrant.ours && draft.result !== null);
+    const isReference = ({ player: { entrant } }: Draft): boolean =>
+      this.reference === null ? entrant.ours : entrant.id === this.reference;
+    const reference = drafts.find((draft) => isReference(draft) && draft.result !== null);
     for (const draft of drafts) {
       if (draft.result === null || reference === undefined || draft === reference) continue;
+      draft.error = errorOf(draft.result, reference.result as Result);
       const found = difference(draft.result, reference.result as Result);
       if (found !== null) Object.assign(draft, { status: "invalid", note: found });
     }
@@ -135,11 +159,11 @@ export class Comparison {
   private async load(player: Player, task: Task): Promise<Draft> {
     const { id } = player.entrant;
     this.progress(`${task.workload} ${task.direction}: ${id} prepares`);
-    const draft: Draft = { player, status: "ok", note: "", result: null, firstMs: null, warmMs: 0, samples: [] };
+    const draft: Draft = { player, status: "ok", note: "", result: null, firstMs: null, warmMs: 0, work: null, error: null, samples: [] };
     try {
       if (!player.isOpen) await player.open();
-      const { sums, losses, firstMs, warmMs } = await player.load(task, this.pace.limit);
-      Object.assign(draft, { result: { sums, losses }, firstMs, warmMs });
+      const { sums, losses, probes, firstMs, warmMs, work = null } = await player.load(task, this.pace.limit);
+      Object.assign(draft, { result: { sums, losses, probes }, firstMs, warmMs, work });
     } catch (error) {
       Object.assign(draft, { status: error instanceof CutOff ? "cut off" : "none", note: (error as Error).message });
     }
@@ -163,9 +187,10 @@ export class Comparison {
   }
 }
 
-function cellOf({ player, status, note, result, firstMs, samples }: Draft): Cell {
+function cellOf({ player, status, note, result, firstMs, work, error, samples }: Draft): Cell {
   const sorted = [...samples].sort((a, b) => a - b);
   const ms = sorted.length > 0 ? median(sorted) : null;
   const spread = ms === null ? 0 : (sorted[Math.floor(sorted.length * 0.75)] - sorted[Math.floor(sorted.length * 0.25)]) / 2 / ms;
-  return { id: player.entrant.id, status, note, ms, samples: samples.length, spread, firstMs, result };
+  const kept = result === null ? null : { sums: result.sums, losses: result.losses };
+  return { id: player.entrant.id, status, note, ms, samples: samples.length, spread, firstMs, result: kept, work, error };
 }

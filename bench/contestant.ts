@@ -4,7 +4,7 @@
  */
 import { createInterface } from "node:readline";
 import type { TypedArray } from "../index.js";
-import { type Sums, sumsOf } from "./inputs.js";
+import { probeOf, type Sums, sumsOf } from "./inputs.js";
 import { sampleTimes } from "./measure.js";
 import type { Task } from "./workloads.js";
 
@@ -16,7 +16,16 @@ export interface Loaded {
   outputs(): Promise<readonly TypedArray[]>;
   /** A training step in place of `outputs`: runs it and gives the loss. */
   readonly loss?: () => Promise<number>;
+  /** What one run launches, where that can be told. */
+  readonly work?: () => Promise<Work>;
   dispose(): void;
+}
+
+/** Launches of kernels, and what they compute and move by their own account. */
+export interface Work {
+  readonly launches: number;
+  readonly flops: number;
+  readonly bytes: number;
 }
 
 export interface Contestant {
@@ -34,12 +43,15 @@ export type Request =
 export interface Result {
   readonly sums: readonly Sums[];
   readonly losses: readonly number[];
+  /** Some elements of each output. */
+  readonly probes?: readonly (readonly number[])[];
 }
 
 export interface LoadReply extends Result {
   /** From the request to the first result, compilation included, and one more run after it. */
   readonly firstMs: number;
   readonly warmMs: number;
+  readonly work: Work | null;
 }
 
 /** Marks replies among whatever else a library prints. */
@@ -52,8 +64,12 @@ export async function loadAndCheck(contestant: Contestant, task: Task): Promise<
   const loaded = await contestant.load(task);
   const losses: number[] = [];
   let sums: Sums[] = [];
-  if (loaded.loss === undefined) sums = (await loaded.outputs()).map(sumsOf);
-  else losses.push(await loaded.loss());
+  let probes: number[][] = [];
+  if (loaded.loss === undefined) {
+    const outputs = await loaded.outputs();
+    sums = outputs.map(sumsOf);
+    probes = outputs.map(probeOf);
+  } else losses.push(await loaded.loss());
   const firstMs = performance.now() - start;
   let warmMs = 0;
   while (losses.length < (firstMs > slow ? 2 : 4)) {
@@ -66,7 +82,8 @@ export async function loadAndCheck(contestant: Contestant, task: Task): Promise<
     losses.push(await loaded.loss());
     warmMs = performance.now() - began;
   }
-  return { loaded, reply: { sums, losses, firstMs, warmMs } };
+  const work = (await loaded.work?.()) ?? null;
+  return { loaded, reply: { sums, losses, probes, firstMs, warmMs, work } };
 }
 
 /** Serves until the input ends. */

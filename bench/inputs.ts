@@ -35,6 +35,15 @@ export const numel = (shape: readonly number[]): number => shape.reduce((n, size
 export const valuesOf = ({ shape, seed, scale, value }: ParameterSpec): Float32Array =>
   value === null ? fill(seed, numel(shape), scale) : new Float32Array(numel(shape)).fill(value);
 
+/** How many elements of a result are compared one by one. */
+const probed = 4096;
+
+/** Elements of an array at even distances. */
+export function probeOf(data: TypedArray): number[] {
+  const count = Math.min(probed, data.length);
+  return Array.from({ length: count }, (_, i) => Number(data[Math.floor((i * data.length) / count)]));
+}
+
 /** The sum of an array and that of its absolute values: the same for any layout. */
 export type Sums = readonly [number, number];
 

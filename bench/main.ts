@@ -1,7 +1,9 @@
 /** `npm run bench`: what things cost on this machine, here and in other libraries. `npm run bench -- --help` lists what there is. */
 import { availableParallelism } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
+import { benchCommand } from "../cli/commands/bench.js";
 import { whole } from "../cli/commands/flags.js";
+import { OpError } from "../engine/errors.js";
 import { kernelsCommand } from "./cpu-kernels.js";
 import { microCommand } from "./micro.js";
 import { peersCommand } from "./peers.js";
@@ -17,7 +19,11 @@ const roofline = new Command("roofline")
     console.log(`${threads} threads: ${gigaflops.toFixed(1)} GFLOP/s of ${kind}, ${gigabytes.toFixed(1)} GB/s read and written`);
   });
 
-const commands = [peersCommand(), stepsCommand(), microCommand(), kernelsCommand(), roofline];
+const devices = benchCommand((status) => {
+  process.exitCode = status;
+}).name("devices");
+
+const commands = [peersCommand(), devices, stepsCommand(), microCommand(), kernelsCommand(), roofline];
 const [first] = process.argv.slice(2);
 const program = new Command("bench").description("Measures training steps, kernels and whole networks, ours and those of other libraries.");
 for (const command of commands) program.addCommand(command);
@@ -26,7 +32,7 @@ const named = first === "help" || commands.some((command) => command.name() === 
 try {
   await program.parseAsync([...process.argv.slice(0, 2), ...(named ? [] : ["peers"]), ...process.argv.slice(2)]);
 } catch (error) {
-  if (!(error instanceof InvalidArgumentError)) throw error;
+  if (!(error instanceof InvalidArgumentError || error instanceof OpError)) throw error;
   console.error(`bench: ${error.message}`);
   process.exitCode = 2;
 }

@@ -14,10 +14,13 @@ export interface Entrant {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-const script = (name: string): string => fileURLToPath(new URL(`contestants/${name}`, import.meta.url));
+/** Sources, or what is built of them. */
+const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
+const script = (name: string): string => fileURLToPath(new URL(`contestants/${name.replace(/\.ts$/, extension)}`, import.meta.url));
 /** A TypeScript file in a process of its own, run as this one is. */
 const node = (file: string, ...parameters: string[]): string[] => [process.execPath, ...loader(), script(file), ...parameters];
-const loader = (): string[] => (process.execArgv.length > 0 ? process.execArgv : ["--import", import.meta.resolve("tsx")]);
+const loader = (): string[] =>
+  extension === ".js" || process.execArgv.length > 0 ? process.execArgv : ["--import", import.meta.resolve("tsx")];
 
 /** Names of peers, and the kind of device that they are compared with by default. */
 export const peers: Readonly<Record<string, "processor" | "gpu">> = {

@@ -3,7 +3,7 @@
  * the end of the run: the parent (`supervise.ts`) notices, and starts another at the next case.
  */
 import * as crabro from "../index.js";
-import { Folder } from "./folder.js";
+import { openFolder } from "./disk.js";
 import { type Outcome, oneLine } from "./outcome.js";
 import { tasksOf } from "./tasks.js";
 
@@ -39,7 +39,7 @@ async function run({ folder, device: name, options, tasks: wanted }: Job): Promi
   }
   crabro.setDefaultDevice(device);
   await send({ type: "device", description: device.describe() });
-  const tasks = tasksOf(new Folder(folder));
+  const tasks = tasksOf(openFolder(folder));
   for (const at of wanted) {
     await send({ type: "start", task: at });
     const { status, message, error } = await tasks[at].run(crabro, device);

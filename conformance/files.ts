@@ -7,7 +7,6 @@ import { readWeights } from "../models/node.js";
 import { type StoredTensor, toTypedArray } from "../models/weights/stored.js";
 import { Verdict } from "./compare.js";
 import { fillEntry } from "./fill.js";
-import type { Folder } from "./folder.js";
 import { conclude, type Outcome, oneLine } from "./outcome.js";
 
 export interface FileCase {
@@ -34,9 +33,9 @@ export interface FileCase {
 const refusalSeconds = 1;
 const refusalBytes = 100e6;
 
-export function runFileCase(folder: Folder, file: string, test: FileCase): Outcome {
+export function runFileCase(folder: string, file: string, test: FileCase): Outcome {
   const verdict = new Verdict();
-  const path = join(folder.path, file);
+  const path = join(folder, file);
   if (test.refuse === true) checkRefusal(path, file, verdict);
   else {
     try {
@@ -46,7 +45,7 @@ export function runFileCase(folder: Folder, file: string, test: FileCase): Outco
       verdict.fail(file, oneLine(error));
     }
   }
-  for (const place of [folder.path, process.cwd()]) {
+  for (const place of [folder, process.cwd()]) {
     if (existsSync(join(place, "PWNED"))) verdict.fail(file, `the pickle ran: there is a file PWNED in ${place}`);
   }
   return conclude(verdict);

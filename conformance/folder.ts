@@ -1,9 +1,9 @@
 /** A folder of reference cases: its index, and the tensors of its safetensors files, read once each. */
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
 import type { DType, TypedArray } from "../engine/dtype.js";
 import { numel, type Shape } from "../engine/shape.js";
 import { readSafetensors, type StoredDType, type StoredTensor, toTypedArray } from "../models/weights/safetensors.js";
+import type { FileCase } from "./files.js";
+import type { Outcome } from "./outcome.js";
 
 /** Reference data on the host; becomes a tensor on a device when a case runs. */
 export class HostTensor {
@@ -25,37 +25,49 @@ export type FolderKind = "ops" | "models" | "files";
 /** The dtype in which the engine takes a file's. */
 const engineDType: Partial<Record<StoredDType, DType>> = { F32: "float32", F64: "float64", I32: "int32", BOOL: "bool" };
 
+/** Where a folder's files come from: a disk, or what a page was sent. */
+export interface FileSource {
+  /** For messages. */
+  readonly path: string;
+  has(file: string): boolean;
+  /** Names in a subfolder, sorted; none where there is no such folder. */
+  list(folder: string): string[];
+  /** Throws where the file cannot be read. */
+  bytes(file: string): Uint8Array;
+  /** Runs a case of a weights file; where that needs a disk, only there. */
+  readonly runFile?: (file: string, test: FileCase) => Outcome;
+}
+
 export class Folder {
   readonly kind: FolderKind;
   readonly index: unknown;
   private readonly files = new Map<string, Map<string, StoredTensor>>();
 
-  constructor(readonly path: string) {
-    if (!existsSync(path) || !statSync(path).isDirectory()) throw new UsageError(`there is no folder ${path}`);
-    if (!existsSync(join(path, "index.json"))) throw new UsageError(`${path} has no index.json, so it is no folder of reference cases`);
+  constructor(readonly source: FileSource) {
+    const { path } = source;
+    if (!source.has("index.json")) throw new UsageError(`${path} has no index.json, so it is no folder of reference cases`);
     this.index = this.json("index.json");
     this.kind = kindOf(this.index, path);
   }
 
   has(file: string): boolean {
-    return existsSync(join(this.path, file));
+    return this.source.has(file);
   }
 
-  /** Files of a subfolder, by name; none where there is no such folder. */
   list(folder: string): string[] {
-    return this.has(folder) ? readdirSync(join(this.path, folder)).sort() : [];
+    return this.source.list(folder);
   }
 
   json(file: string): unknown {
     try {
-      return JSON.parse(readFileSync(join(this.path, file), "utf8"));
+      return JSON.parse(new TextDecoder().decode(this.bytes(file)));
     } catch (error) {
-      throw new UsageError(`${join(this.path, file)} cannot be read: ${(error as Error).message}`);
+      throw new UsageError(`${this.source.path}/${file} cannot be read: ${(error as Error).message}`);
     }
   }
 
   bytes(file: string): Uint8Array {
-    return readFileSync(join(this.path, file));
+    return this.source.bytes(file);
   }
 
   stored(file: string, name: string): StoredTensor {
@@ -65,7 +77,7 @@ export class Folder {
       this.files.set(file, tensors);
     }
     const found = tensors.get(name);
-    if (found === undefined) throw new Error(`${join(this.path, file)} has no tensor ${name}`);
+    if (found === undefined) throw new Error(`${this.source.path}/${file} has no tensor ${name}`);
     return found;
   }
 

@@ -122,9 +122,9 @@ export function page(results: Results): string {
 }
 
 async function measure(folderPath: string, device: string): Promise<Record<string, OperatorResult>> {
-  const { Folder } = await import("./folder.js");
+  const { openFolder } = await import("./disk.js");
   const { runFolder } = await import("./supervise.js");
-  const index = new Folder(folderPath).index as { readonly cases: readonly { readonly id: string; readonly grads: readonly unknown[] }[] };
+  const index = openFolder(folderPath).index as { readonly cases: readonly { readonly id: string; readonly grads: readonly unknown[] }[] };
   const differentiated = new Set(index.cases.filter(({ grads }) => grads.length > 0).map(({ id }) => id));
   const found: Record<string, OperatorResult> = {};
   for (const { id, op, family, status, error } of (await runFolder({ folder: folderPath, device })).results) {

@@ -4,7 +4,8 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { environmentFor } from "../cli/software.js";
 import type { Job, Report } from "./child.js";
-import { Folder, UsageError } from "./folder.js";
+import { openFolder } from "./disk.js";
+import { UsageError } from "./folder.js";
 import { failed, type Outcome } from "./outcome.js";
 import { type Task, tasksOf } from "./tasks.js";
 
@@ -39,7 +40,7 @@ const defaultLimit = { ops: 60, models: 900, files: 60 } as const;
 
 /** Throws UsageError when the folder is no folder of cases, no case is selected, or the device cannot be opened. */
 export async function runFolder(options: RunOptions): Promise<RunResult> {
-  const folder = new Folder(options.folder);
+  const folder = openFolder(options.folder);
   const tasks = tasksOf(folder);
   const chosen = tasks.map((_, i) => i).filter((i) => options.select?.(tasks[i]) ?? true);
   if (chosen.length === 0) throw new UsageError(`no case of ${options.folder} is selected`);

@@ -1,7 +1,7 @@
 /** The cases of a folder as a list of things to run. */
 import type { Device } from "../engine/device.js";
-import { type FileCase, runFileCase } from "./files.js";
-import type { Folder } from "./folder.js";
+import type { FileCase } from "./files.js";
+import { type Folder, UsageError } from "./folder.js";
 import { type ModelCase, runModelCase } from "./models.js";
 import { type ErrorCase, type OpCase, runErrorCase, runOpCase } from "./ops.js";
 import type { Api, Outcome } from "./outcome.js";
@@ -53,8 +53,10 @@ export function tasksOf(folder: Folder): Task[] {
 }
 
 function fileTasks(folder: Folder): Task[] {
+  const { runFile, path } = folder.source;
+  if (runFile === undefined) throw new UsageError(`the cases of ${path} are files, which are read from a disk`);
   return Object.entries(folder.index as Record<string, FileCase>).map(([file, test]) => {
     const extension = file.slice(file.lastIndexOf(".") + 1);
-    return { id: file, op: `file .${extension}`, family: "files", run: async () => runFileCase(folder, file, test) };
+    return { id: file, op: `file .${extension}`, family: "files", run: async () => runFile(file, test) };
   });
 }

@@ -1,7 +1,9 @@
 /** The losses of a short training, to be the same on every device; and what its memory and its plan cache do meanwhile. */
 import { compile, type Device, defaultDevice, fromHost, manualSeed, memory, setDefaultDevice, type Tensor } from "../index.js";
-import { type Classifier, createModel } from "../models/index.js";
-import { AdamW, cosine, trainStep } from "../train/index.js";
+import { type Classifier, createModel } from "../models/registry.js";
+import { AdamW } from "../train/optim/adamw.js";
+import { cosine } from "../train/schedule.js";
+import { trainStep } from "../train/step.js";
 
 export interface TrainingOptions {
   readonly steps: number;

@@ -9,7 +9,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
-import { Folder } from "../conformance/folder.js";
+import { openFolder } from "../conformance/disk.js";
 import { count, textReport } from "../conformance/report.js";
 import { type RunResult, runFolder } from "../conformance/supervise.js";
 import { type Task, tasksOf } from "../conformance/tasks.js";
@@ -62,7 +62,7 @@ async function main(json: string | undefined): Promise<number> {
     rows.push(rowOf(part, run, seconds));
   }
   for (const folder of ["ops", "models", "files"]) {
-    const out = tasksOf(new Folder(join(golden, folder))).filter(
+    const out = tasksOf(openFolder(join(golden, folder))).filter(
       (task) => !parts.some((part) => part.folder === folder && part.select(task)),
     );
     if (out.length > 0)

@@ -36,6 +36,8 @@ interface GpujsExecutable extends Executable {
 export interface GpujsOptions {
   /** Refuse to hold more than this. */
   readonly maxBytes?: number;
+  /** Compiled kernels kept for others of the same source. Default 4096. */
+  readonly maxKernels?: number;
 }
 
 const isResident = (value: Value): value is Resident => !(value instanceof Float32Array);
@@ -74,6 +76,11 @@ export class GpujsBackend implements Backend {
 
   describe(): string {
     return `${this.name}: kernels compiled by gpu.js, ${this.mode.about}${this.place}`;
+  }
+
+  /** Buffers that were not freed. */
+  get buffers(): number {
+    return this.live.size;
   }
 
   /** Live buffers whose values gpu.js keeps on its device. */
@@ -202,9 +209,19 @@ export class GpujsBackend implements Backend {
         functions: functions.map((text) => ({ source: text, settings: {} })),
         ...this.mode.settings,
       } as unknown as IGPUKernelSettings);
-      this.kernels.set(key, known);
+      this.keep(key, known);
     }
     return known;
+  }
+
+  /** What is forgotten still runs for who has it; gpu.js lists all that it made, which no one would ever free. */
+  private keep(key: string, made: IKernelRunShortcut): void {
+    const { kernels, options } = this;
+    const { maxKernels = 4096 } = options;
+    kernels.set(key, made);
+    if (kernels.size > maxKernels) kernels.delete(kernels.keys().next().value as string);
+    const { kernels: listed } = this.gpu as unknown as { readonly kernels: unknown[] };
+    listed.splice(0, listed.length - maxKernels);
   }
 
   private copyIn(data: Float32Array): Promise<Value> {

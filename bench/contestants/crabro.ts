@@ -4,7 +4,7 @@ import type { Tensor, TypedArray } from "../../index.js";
 import * as crabro from "../../index.js";
 import { GnConv, HorNet, HorNetBlock, hornetGnConv, type Module, Parameter } from "../../models/index.js";
 import { AdamW } from "../../train/index.js";
-import { type Contestant, type Loaded, serve } from "../contestant.js";
+import { type Contestant, type Work as Launched, type Loaded, serve } from "../contestant.js";
 import { fill, numel, type ParameterSpec, valuesOf } from "../inputs.js";
 import { outputShape, type Shape, type Task, type Work } from "../workloads.js";
 
@@ -172,10 +172,20 @@ function discard(owned: readonly { dispose(): void }[]): void {
   for (const each of owned) each.dispose();
 }
 
-function load({ work, direction }: Task): Loaded {
+function loadWork({ work, direction }: Task): Loaded {
   if (work.kind === "adamw") return update(work);
   if (direction === "step" && work.kind === "hornet") return trainingStep(work);
   return direction === "fwd" ? forward(work) : gradients(work);
+}
+
+function load(task: Task): Loaded {
+  const loaded = loadWork(task);
+  const work = async (): Promise<Launched> => {
+    const { launches } = await crabro.profile(() => loaded.run());
+    const sum = (key: "flops" | "bytes"): number => launches.reduce((total, launch) => total + launch[key], 0);
+    return { launches: launches.length, flops: sum("flops"), bytes: sum("bytes") };
+  };
+  return { ...loaded, work };
 }
 
 await serve(async (): Promise<Contestant> => {

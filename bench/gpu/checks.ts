@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { checkBackend } from "../../backends/conformance.js";
-import { Folder } from "../../conformance/folder.js";
+import { openFolder } from "../../conformance/disk.js";
 import { tasksOf } from "../../conformance/tasks.js";
 import * as crabro from "../../index.js";
 import type { Checks } from "./report.js";
@@ -33,7 +33,7 @@ export async function checkCases(
   progress: (text: string) => void,
 ): Promise<Checks | null> {
   if (!existsSync(join(root, name, "index.json"))) return null;
-  const all = tasksOf(new Folder(join(root, name)));
+  const all = tasksOf(openFolder(join(root, name)));
   const networks = new Set(["HorNet", "trajectory"]);
   const first = new Map(
     [...all]

@@ -1,6 +1,7 @@
 /** `crabro doctor`: every backend checks itself against the reference. */
 import { Command } from "commander";
 import { type CaseResult, checkBackend, lacking } from "../../backends/conformance.js";
+import { requiredDevices } from "../../conformance/required.js";
 import { training } from "../../conformance/training.js";
 import { backendNames, type Device, device } from "../../index.js";
 import { HorNet } from "../../models/index.js";
@@ -11,6 +12,7 @@ const examples = `
 Examples:
   crabro doctor                     every backend that opens here
   crabro doctor webgpu              a GPU; exit status 1 where there is none
+  crabro doctor --all               the modes of gpu.js too, as a table
   crabro doctor webgpu:software     WebGPU on a software driver, from the development dependency @sparticuz/chromium
 `;
 
@@ -19,30 +21,33 @@ export function doctorCommand(setStatus: (status: number) => void): Command {
   return new Command("doctor")
     .description("check every backend against the reference: kernels by the interpreter, a short training by cpu")
     .argument("[devices...]", "which (default: all that open)")
+    .option("--all", "the modes of gpu.js too: what opens here", false)
     .option("--filter <regex>", "only checks whose name matches", regex, /(?:)/)
     .option("--json <file>", "also write the results to a file")
     .addHelpText(
       "after",
       `${examples}\nExit status: 0 all that was checked passed, 1 something failed, or a device that was named does not open.`,
     )
-    .action(async (named: string[], { filter, json }: { filter: RegExp; json?: string }) => {
+    .action(async (named: string[], { filter, json, all }: { filter: RegExp; json?: string; all: boolean }) => {
       const diagnoses: Diagnosis[] = [];
       const progress = (text: string): void => {
         if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${text}`);
       };
-      for (const name of named.length > 0 ? named : namesToCheck()) {
+      for (const name of named.length > 0 ? named : namesToCheck(all)) {
         const diagnosis = await diagnose(name, named.length > 0, filter, progress);
         progress("");
         diagnoses.push(diagnosis);
         process.stdout.write(`${show(diagnosis)}\n`);
       }
+      if (diagnoses.length > 1) process.stdout.write(`\n${matrix(diagnoses)}\n`);
       if (json !== undefined) writeAtomically(json, new TextEncoder().encode(`${JSON.stringify(diagnoses, null, 1)}\n`));
       setStatus(diagnoses.some(({ verdict }) => verdict === "FAIL") ? 1 : 0);
     });
 }
 
-/** Software adapters, and the modes of a backend, are for those who name them. */
-const namesToCheck = (): string[] => backendNames().filter((name) => name !== "auto" && !name.includes(":"));
+/** Software adapters are for those who name them, and so are the modes of a backend, unless all are asked for. */
+const namesToCheck = (all: boolean): string[] =>
+  backendNames().filter((name) => name !== "auto" && !(all ? name.endsWith(":software") || name === "gpujs" : name.includes(":")));
 
 interface Diagnosis {
   readonly device: string;
@@ -104,6 +109,27 @@ async function checkTraining(on: Device): Promise<CaseResult> {
   } catch (error) {
     return { name, outcome: "failed", detail: (error as Error).message };
   }
+}
+
+/** A line a device: what became of it, and whether continuous integration asks for it in Node and in a page. */
+function matrix(diagnoses: readonly Diagnosis[]): string {
+  const asked = (where: keyof typeof requiredDevices, name: string): string =>
+    (requiredDevices[where] as readonly string[]).includes(name.replace(":software", "")) ? "required" : "";
+  const rows = [
+    ["device", "verdict", "passed", "failed", "not offered", "in Node", "in a page"],
+    ...diagnoses.map(({ device: name, verdict, passed, failures, declined }) => [
+      ...[name, verdict, String(passed), String(failures.length), String(declined.length), asked("node", name), asked("page", name)],
+    ]),
+  ];
+  const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i]))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }
 
 function show({ device: name, verdict, description, passed, failures, declined, seconds }: Diagnosis): string {

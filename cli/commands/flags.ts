@@ -48,3 +48,11 @@ export function regex(text: string): RegExp {
     throw new InvalidArgumentError((error as Error).message);
   }
 }
+
+/** Names separated by commas, each once. */
+export function deviceList(text: string): string[] {
+  const names = text.split(",").map((name) => name.trim());
+  if (names.includes("") || new Set(names).size < names.length)
+    throw new InvalidArgumentError("expected names of devices, separated by commas, each once.");
+  return names;
+}

@@ -4,6 +4,7 @@ import { debugLevel } from "../../engine/debug.js";
 import { BackendError, OpError } from "../../engine/errors.js";
 import { Interrupted } from "../training/interrupt.js";
 import { version } from "../version.js";
+import { benchCommand } from "./bench.js";
 import { convertCommand } from "./convert.js";
 import { dataCommand } from "./data.js";
 import { devicesCommand } from "./devices.js";
@@ -49,6 +50,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     summaryCommand(),
     profileCommand(),
     devicesCommand(),
+    benchCommand(setStatus),
     raceCommand(setStatus),
     doctorCommand(setStatus),
   ];

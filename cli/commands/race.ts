@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { writeAtomically } from "../../train/checkpoint.js";
 import { type Lane, race } from "../race/race.js";
 import { distanceOf, laneLine, racePage, raceTable, speedOf } from "../race/show.js";
-import { whole } from "./flags.js";
+import { deviceList, whole } from "./flags.js";
 
 interface RaceFlags {
   readonly devices: readonly string[];
@@ -23,14 +23,6 @@ Examples:
   crabro race --devices cpu,wasm,gpujs:webasm
   crabro race --devices wasm,webgpu:software --steps 10 --html race.html
 `;
-
-/** Names separated by commas, each once. */
-export function deviceList(text: string): string[] {
-  const names = text.split(",").map((name) => name.trim());
-  if (names.includes("") || new Set(names).size < names.length)
-    throw new InvalidArgumentError("expected names of devices, separated by commas, each once.");
-  return names;
-}
 
 function rate(text: string): number {
   const value = Number(text);

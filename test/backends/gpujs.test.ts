@@ -3,7 +3,7 @@ import * as vitest from "vitest";
 import { runBackendTests, type Skip } from "../../backends/conformance.js";
 import { createGpujsBackend } from "../../backends/gpujs/index.js";
 import { invert } from "../../backends/gpujs/invert.js";
-import { Folder } from "../../conformance/folder.js";
+import { openFolder } from "../../conformance/disk.js";
 import { tasksOf } from "../../conformance/tasks.js";
 import type { Store } from "../../engine/kernel/ir.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
@@ -59,7 +59,7 @@ for (const mode of modes) {
       const d = await device(`gpujs:${mode}`);
       const before = defaultDevice();
       setDefaultDevice(d);
-      const tasks = tasksOf(new Folder(new URL("../fixtures/ops", import.meta.url).pathname)).filter((task) => task.family !== "errors");
+      const tasks = tasksOf(openFolder(new URL("../fixtures/ops", import.meta.url).pathname)).filter((task) => task.family !== "errors");
       const first = [...new Map([...tasks].reverse().map((task) => [task.op, task])).values()].reverse();
       for (const task of first) expect(await task.run(crabro, d), task.id).toMatchObject({ status: "passed", message: "" });
       setDefaultDevice(before);

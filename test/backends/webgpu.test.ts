@@ -5,7 +5,7 @@ import { gelu } from "../../backends/conformance-kernels.js";
 import { openDevice } from "../../backends/webgpu/adapter.js";
 import { createWebgpuBackend } from "../../backends/webgpu/index.js";
 import { Pipelines } from "../../backends/webgpu/pipelines.js";
-import { Folder } from "../../conformance/folder.js";
+import { openFolder } from "../../conformance/disk.js";
 import { tasksOf } from "../../conformance/tasks.js";
 import * as crabro from "../../index.js";
 import { type Device, defaultDevice, device, setDefaultDevice } from "../../index.js";
@@ -58,7 +58,7 @@ describe("webgpu", () => {
   // are for `npm run conformance -- --device webgpu`.
   const wholeNetworks = new Set(["HorNet", "trajectory"]);
   for (const name of ["ops", "models"]) {
-    const folder = new Folder(new URL(`../fixtures/${name}`, import.meta.url).pathname);
+    const folder = openFolder(new URL(`../fixtures/${name}`, import.meta.url).pathname);
     const tasks = tasksOf(folder).filter((task) => task.family !== "errors" && !wholeNetworks.has(task.op));
     const first = [...new Map([...tasks].reverse().map((task) => [task.op, task])).values()].reverse();
     for (const family of new Set(first.map((task) => task.family))) {

@@ -145,7 +145,7 @@ describe("figures", () => {
 
   it("are judged against the better peer whose numbers are right, and the machine's limit", () => {
     const cell = (id: string, ms: number, status: "ok" | "invalid" = "ok") => ({
-      ...{ id, ms, status, note: "", samples: 1, spread: 0, firstMs: 1, result: null },
+      ...{ id, ms, status, note: "", samples: 1, spread: 0, firstMs: 1, result: null, work: null, error: null },
     });
     const cells = [cell("wasm", 10), cell("jax-wasm", 30), cell("tfjs-wasm", 12, "invalid"), cell("torch", 1)];
     const row = { workload: "matmul_1024", direction: "fwd" as const, flops: 2 * 1024 ** 3, bytes: 0, cells };

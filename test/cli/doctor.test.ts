@@ -31,6 +31,25 @@ describe("crabro doctor", () => {
     expect(output).toMatch(/^cpu +PASS {2}\d+ checks {2}\d+\.\d s {2}cpu: kernels printed as JavaScript/);
   });
 
+  it("ends with a table of several devices, and of who must be there", async () => {
+    expect(await main(["doctor", "cpu", "gpujs:cpu", "--filter", "device|scalar relu"])).toBe(0);
+    const rows = output
+      .slice(output.indexOf("\ndevice"))
+      .trim()
+      .split("\n")
+      .map((line) => line.split(/ {2,}/));
+    expect(rows.map(([name, verdict]) => [name, verdict])).toEqual([
+      ["device", "verdict"],
+      ["cpu", "PASS"],
+      ["gpujs:cpu", "PASS"],
+    ]);
+    expect(rows[0].slice(2)).toEqual(["passed", "failed", "not offered", "in Node", "in a page"]);
+    for (const [, , passed, failed, , where] of rows.slice(1)) {
+      expect(Number(passed)).toBeGreaterThan(0);
+      expect([failed, where]).toEqual(["0", "required"]);
+    }
+  });
+
   it("says FAIL, and which checks failed, of one that computes wrong, and ends with status 1", async () => {
     registerBackend("crooked", () => {
       const backend = createCpuBackend({});

@@ -1,7 +1,8 @@
 /** The fixtures through the runner, and the runner itself: what is wrong must not pass. */
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
-import { Folder, HostTensor } from "../../conformance/folder.js";
+import { openFolder } from "../../conformance/disk.js";
+import { type Folder, HostTensor } from "../../conformance/folder.js";
 import { runModelCase } from "../../conformance/models.js";
 import { type ErrorCase, flattenResult, type OpCase, runErrorCase, runOpCase } from "../../conformance/ops.js";
 import { type Api, Missing, outcomeOf } from "../../conformance/outcome.js";
@@ -11,9 +12,9 @@ import { BackendError, InternalError, OpError } from "../../engine/errors.js";
 import * as crabro from "../../index.js";
 
 const path = (name: string): string => new URL(`../fixtures/${name}`, import.meta.url).pathname;
-const ops = new Folder(path("ops"));
-const models = new Folder(path("models"));
-const files = new Folder(path("files"));
+const ops = openFolder(path("ops"));
+const models = openFolder(path("models"));
+const files = openFolder(path("files"));
 let cpu: crabro.Device;
 beforeAll(async () => {
   cpu = await crabro.device("cpu");
