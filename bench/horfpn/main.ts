@@ -42,8 +42,8 @@ async function command(...argv: readonly string[]): Promise<void> {
   if (status !== 0) throw new Ended(status);
 }
 
-/** Grey digits of all brightnesses, twice as large as in their files: much as they stand in scenes. */
-const backboneFlags = ["--in-chans", "3", "--input-size", "64", "--aa", "rand-m9-mstd0.5-inc1", "--interpolation", "bilinear"];
+/** Digits one by one, much as they stand in scenes. */
+const backboneFlags = ["--dataset", "textured-digits", "--input-size", "64"];
 
 /** Data, and the weights of a backbone; both are made where they are not there. */
 async function prepare({ data, work, backbone }: Flags): Promise<string> {

@@ -20,7 +20,7 @@ import {
 } from "./field.js";
 import { sceneFields } from "./scene-options.js";
 
-export const datasetNames = ["mnist", "fashion-mnist", "cifar10", "cifar100", "folder", "synthetic"] as const;
+export const datasetNames = ["mnist", "textured-digits", "fashion-mnist", "cifar10", "cifar100", "folder", "synthetic"] as const;
 
 export const dataFields = {
   dataset: choice("data set; a folder named after the command is one of pictures", datasetNames, "mnist"),

@@ -11,10 +11,11 @@ import {
   type Transform,
 } from "../../train/augment/transform.js";
 import { cifar } from "../../train/data/cifar.js";
-import { type Dataset, firstOf, type Split } from "../../train/data/dataset.js";
+import { type Dataset, firstOf, type Source, type Split } from "../../train/data/dataset.js";
 import { imageFolder } from "../../train/data/folder.js";
 import { mnist } from "../../train/data/mnist.js";
 import { synthetic } from "../../train/data/synthetic.js";
+import { texturedDigits } from "../../train/data/textured-digits.js";
 import type { AugmentOptions, DataOptions } from "../options/train-options.js";
 
 export type DatasetName = DataOptions["dataset"];
@@ -38,6 +39,8 @@ function open(split: Split, { dataset, dataDir, size, tokenLabels }: Given, clas
   switch (dataset) {
     case "mnist":
       return mnist(split, { dataDir });
+    case "textured-digits":
+      return texturedDigits(mnist(split, { dataDir }), split, { side: size });
     case "fashion-mnist":
       return mnist(split, { dataDir, variant: "fashion" });
     case "cifar10":
@@ -116,6 +119,8 @@ export function mixingOf({ mixup, cutmix, mixupProb, mixupSwitchProb, mixupOffEp
 /** Threads for data: none where pictures lie in memory and are hardly touched, else what the machine has, up to 4. */
 export function workersFor(dataset: Dataset, { augmentation }: Transform, given: number | undefined): number {
   if (given !== undefined) return given;
-  const light = dataset.side !== null && (augmentation === null || (augmentation.box === null && augmentation.randAugment === null));
+  const lies = (source: Source): boolean =>
+    source.kind === "part" ? lies(source.of) : source.kind === "bytes" || source.kind === "synthetic";
+  const light = lies(dataset.source) && (augmentation === null || (augmentation.box === null && augmentation.randAugment === null));
   return light ? 0 : Math.min(4, availableParallelism());
 }

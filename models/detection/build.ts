@@ -104,7 +104,8 @@ export const smallDetector = {
   backboneOptions: { inChans: 3 },
   neckChannels: 32,
   neckFilter: 8,
-  anchors: { scales: [4] },
+  // Objects of up to 112 pixels are read from the finest two maps, so that coarser ones would cost time alone.
+  regionLevels: 2,
   proposals: { nmsPre: 200, maxPerImage: 100 },
   testProposals: { nmsPre: 200, maxPerImage: 64 },
   regions: { count: 64 },

@@ -5,7 +5,7 @@
 import { threefry2x32 } from "../../engine/kernel/scalar.js";
 
 /** What a stream is for; streams of different purposes have nothing in common. */
-export const purposes = { sample: 1, batch: 2, scene: 3 } as const;
+export const purposes = { sample: 1, batch: 2, scene: 3, digit: 4 } as const;
 
 /** Random numbers of one sample, or of one batch. */
 export class Draws {

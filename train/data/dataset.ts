@@ -27,7 +27,7 @@ export interface Dataset {
 }
 
 /** Everything that `openSource` needs. */
-export type Source = BytesSource | FilesSource | SyntheticSource | PartSource;
+export type Source = BytesSource | FilesSource | SyntheticSource | TexturedSource | PartSource;
 
 /** Pictures of one size in memory. */
 export interface BytesSource {
@@ -67,6 +67,15 @@ export interface SyntheticSource {
   readonly noise: number;
   /** The number of the first picture. */
   readonly first: number;
+}
+
+/** Digits of another source on textured grounds. */
+export interface TexturedSource {
+  readonly kind: "textured";
+  readonly of: Source;
+  readonly split: Split;
+  readonly side: number;
+  readonly seed: number;
 }
 
 /** The first samples of another source. */

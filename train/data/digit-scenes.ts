@@ -42,7 +42,7 @@ export function digitScene(digits: Dataset, split: Split, index: number, options
   // For each pixel the number of the digit on top, from 1.
   let top = new Uint8Array(size * size);
   for (let tries = 0; placed.length < wanted && tries < 20 * wanted; tries++) {
-    const digit = place(digits, ground, size, draws);
+    const digit = place(digits, draws.integer(digits.length), ground, sides, draws);
     if (digit === null) continue;
     const next = top.slice();
     for (let at = 0; at < next.length; at++) if (digit.mask[at] === 1) next[at] = placed.length + 1;
@@ -64,6 +64,27 @@ export function digitScene(digits: Dataset, split: Split, index: number, options
   };
 }
 
+/** Side of a single digit's box as a share of its picture: in a picture half as large as a scene it has much the same sizes as there. */
+const singleSides = [0.64, 1.25] as const;
+
+/** One digit as it stands in scenes: turned, in some colour, on a textured ground. A function of the arguments alone. */
+export function digitPicture(
+  digits: Dataset,
+  split: Split,
+  index: number,
+  { size = 64, seed = 0 }: { size?: number; seed?: number } = {},
+): Picture {
+  const draws = new Draws(seed, "digit", split === "train" ? 0 : 1, index);
+  for (;;) {
+    // A ground that is hard to tell from any digit gives way to another.
+    const ground = texture(size, draws, [2, 7]);
+    for (let tries = 0; tries < 20; tries++) {
+      const digit = place(digits, index, ground, singleSides, draws);
+      if (digit !== null) return paint(ground, [digit], draws);
+    }
+  }
+}
+
 /** How many pixels have each number from 1 to n. */
 function areas(numbers: Uint8Array, n: number): Float32Array {
   const found = new Float32Array(n + 1);
@@ -71,10 +92,13 @@ function areas(numbers: Uint8Array, n: number): Float32Array {
   return found.subarray(1);
 }
 
-/** A digit of some size, turned, somewhere within the picture; null where it would stand out of it, or could not be told from the ground. */
-function place(digits: Dataset, ground: Picture, size: number, draws: Draws): Placed | null {
-  const index = draws.integer(digits.length);
+/**
+ * A digit of some size, turned, somewhere within the picture; null where it would stand out of it, or could not be told from the ground.
+ * `sides`: least and greatest side of its box, as a share of the picture's.
+ */
+function place(digits: Dataset, index: number, ground: Picture, sides: readonly [number, number], draws: Draws): Placed | null {
   const { width: side, data } = digits.picture(index) as Picture;
+  const size = ground.width;
   const scale = (draws.uniform(...sides) * size) / side;
   const turn = draws.uniform(-mostTurn, mostTurn);
   const reach = (scale * side) / 2;
@@ -112,25 +136,25 @@ function place(digits: Dataset, ground: Picture, size: number, draws: Draws): Pl
   return Math.abs(own - brightness / pixels) < leastContrast ? null : { label: digits.label(index), alpha, mask, area: pixels, colour };
 }
 
-/** A ground of two colours that pass into one another in patches of two sizes. */
-function texture(size: number, draws: Draws): Picture {
+/** A ground of two colours that pass into one another in patches of two sizes; `cells`: patches along a side. */
+function texture(size: number, draws: Draws, cells: readonly [number, number] = [4, 14]): Picture {
   const picture = blank(size, size, 3);
   const colours = [0, 1].map(() => [0, 1, 2].map(() => draws.uniform(20, 235)));
   const grids = [
-    { cells: 4, weight: 0.7 },
-    { cells: 14, weight: 0.3 },
+    { cells: cells[0], weight: 0.7 },
+    { cells: cells[1], weight: 0.3 },
   ].map((grid) => ({ ...grid, values: Float32Array.from({ length: (grid.cells + 1) ** 2 }, () => draws.uniform()) }));
   for (let y = 0; y < size; y++) {
     for (let x = 0; x < size; x++) {
       let share = 0;
-      for (const { cells, values, weight } of grids) {
-        const u = (x / size) * cells;
-        const v = (y / size) * cells;
+      for (const { cells: across, values, weight } of grids) {
+        const u = (x / size) * across;
+        const v = (y / size) * across;
         const i = Math.floor(u);
         const j = Math.floor(v);
-        const at = j * (cells + 1) + i;
+        const at = j * (across + 1) + i;
         const above = values[at] + (values[at + 1] - values[at]) * (u - i);
-        const below = values[at + cells + 1] + (values[at + cells + 2] - values[at + cells + 1]) * (u - i);
+        const below = values[at + across + 1] + (values[at + across + 2] - values[at + across + 1]) * (u - i);
         share += weight * (above + (below - above) * (v - j));
       }
       for (let c = 0; c < 3; c++)

@@ -21,6 +21,7 @@ export * from "./semantic.js";
 export * from "./source.js";
 export * from "./synthetic.js";
 export * from "./tar.js";
+export * from "./textured-digits.js";
 export * from "./token-map.js";
 export * from "./token-map-file.js";
 export * from "./write-coco.js";

@@ -3,6 +3,7 @@ import { openBytes } from "./bytes.js";
 import { type Dataset, firstOf, type Source } from "./dataset.js";
 import { openFiles } from "./folder.js";
 import { synthetic } from "./synthetic.js";
+import { texturedDigits } from "./textured-digits.js";
 
 /** Opens the data set that a source describes. */
 export function openSource(source: Source): Dataset {
@@ -13,6 +14,8 @@ export function openSource(source: Source): Dataset {
       return openFiles(source);
     case "synthetic":
       return synthetic(source);
+    case "textured":
+      return texturedDigits(openSource(source.of), source.split, source);
     case "part":
       return firstOf(openSource(source.of), source.length);
   }

@@ -9,6 +9,7 @@ const side = 64;
 const options = {
   ...smallDetector,
   numClasses: 2,
+  anchors: { scales: [4] },
   neckChannels: 16,
   rpn: { count: 64 },
   regions: { count: 24 },

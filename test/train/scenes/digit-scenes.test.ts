@@ -10,16 +10,41 @@ import {
   cocoDataset,
   type Dataset,
   digitScene,
+  firstOf,
   maskBox,
   mnist,
+  openSource,
   semanticDataset,
   semanticMasks,
+  texturedDigits,
 } from "../../../train/data/index.js";
 
 const folder = mkdtempSync(join(tmpdir(), "crabro-scenes-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const train = mnist("train");
 const test = mnist("test");
+
+describe("texturedDigits", () => {
+  const digits = texturedDigits(train, "train", { side: 48, seed: 2 });
+
+  it("shows the digits of a data set one by one, in colours, each with a ground of its own", async () => {
+    expect([digits.length, digits.channels, digits.side, digits.numClasses]).toEqual([60000, 3, 48, 10]);
+    const pictures = await Promise.all(Array.from({ length: 40 }, (_, i) => digits.picture(i)));
+    for (const [i, { width, height, channels, data }] of pictures.entries()) {
+      expect([width, height, channels, digits.label(i)]).toEqual([48, 48, 3, train.label(i)]);
+      expect(new Set(data).size).toBeGreaterThan(20);
+    }
+    expect(new Set(pictures.map(({ data }) => data.join())).size).toBe(40);
+  });
+
+  it("is a function of seed, half and number, for workers too", async () => {
+    const { data } = await digits.picture(7);
+    const opened = openSource(firstOf(digits, 10).source);
+    expect([opened.length, (await opened.picture(7)).data]).toEqual([10, data]);
+    for (const other of [texturedDigits(train, "train", { side: 48, seed: 3 }), texturedDigits(train, "test", { side: 48, seed: 2 })])
+      expect((await other.picture(7)).data).not.toEqual(data);
+  });
+});
 
 describe("digitScene", () => {
   const scenes = Array.from({ length: 12 }, (_, i) => digitScene(train, "train", i, { size: 96, seed: 5 }));
