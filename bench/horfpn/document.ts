@@ -2,13 +2,15 @@
 import { lineChart } from "../../train/report/svg.js";
 import type { Cost } from "./cost.js";
 import { median, type Result, type RunResult, runsOf, type Spread, spreadOf, timeOf } from "./results.js";
-import { flagsOf, measuresOf, type TaskName, tasks, titleOf, type Variant, variants } from "./variants.js";
+import { measuresOf, type TaskName, tasks, titleOf, type Variant, variants } from "./variants.js";
 
 export interface Content {
   readonly results: readonly Result[];
   readonly costs: ReadonlyMap<string, Cost>;
   /** Runs wanted of each variant. */
   readonly seeds: number;
+  /** Flags of the runs that count. */
+  readonly flags: (variant: Variant) => readonly string[];
 }
 
 interface Row {
@@ -21,14 +23,14 @@ interface Row {
 
 const last = (run: RunResult, key: string): number => run.epochs.at(-1)?.[`test_${key}`] ?? Number.NaN;
 
-function rowsOf(task: TaskName, { results, costs }: Content): Row[] {
+function rowsOf(task: TaskName, { results, costs, flags }: Content): Row[] {
   return variants
     .filter((variant) => variant.task === task)
     .map((variant) => {
-      const time = timeOf(results, variant, flagsOf(variant));
+      const time = timeOf(results, variant, flags(variant));
       return {
         variant,
-        runs: runsOf(results, variant, flagsOf(variant)),
+        runs: runsOf(results, variant, flags(variant)),
         cost: costs.get(titleOf(variant)) as Cost,
         milliseconds: time?.milliseconds ?? null,
         threads: time?.threads ?? null,
@@ -101,7 +103,7 @@ const titles: Readonly<Record<TaskName, string>> = {
 export const chartName = (task: TaskName): string => `horfpn-${task}.svg`;
 
 export function documentOf(content: Content): string {
-  const { results, seeds } = content;
+  const { results, seeds, flags } = content;
   const parts = tasks.flatMap((task) => {
     const rows = rowsOf(task, content);
     const runs = rows.flatMap((row) => row.runs);
@@ -109,7 +111,7 @@ export function documentOf(content: Content): string {
     return [
       `## ${titles[task]}`,
       "",
-      `\`crabro train SCENES ${flagsOf(variants.find((variant) => variant.task === task) as Variant).join(" ")}\``,
+      `\`crabro train SCENES ${flags(variants.find((variant) => variant.task === task) as Variant).join(" ")}\``,
       "",
       ...table(task, rows),
       "",

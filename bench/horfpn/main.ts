@@ -10,7 +10,7 @@ import { duration } from "../../cli/commands/report.js";
 import { costOf, timeSteps } from "./cost.js";
 import { chartName, chartOf, documentOf } from "./document.js";
 import { addResult, readResults, runsOf } from "./results.js";
-import { flagsOf, tasks, titleOf, type Variant, variants } from "./variants.js";
+import { flagsOf, tasks, titleOf, trial, type Variant, variants } from "./variants.js";
 
 interface Flags {
   readonly only?: readonly string[];
@@ -23,7 +23,13 @@ interface Flags {
   readonly time: boolean;
   readonly steps: number;
   readonly document: boolean;
+  readonly trial: boolean;
 }
+
+const ownFlags =
+  (flags: Flags) =>
+  (variant: Variant): string[] =>
+    flagsOf(variant, flags.trial ? trial : {});
 
 /** A command of crabro's that did not end well: its status. */
 class Ended extends Error {
@@ -58,7 +64,7 @@ async function prepare({ data, work, backbone }: Flags): Promise<string> {
 /** Makes a run, or goes on with it, and writes down what has come of it. */
 async function makeRun(flags: Flags, variant: Variant, seed: number, backbone: string): Promise<void> {
   const folder = join(flags.work, variant.task, `${variant.name}-${seed}`);
-  const own = flagsOf(variant);
+  const own = ownFlags(flags)(variant);
   const clock = join(folder, "seconds.json");
   const before = existsSync(clock) ? (JSON.parse(readFileSync(clock, "utf8")) as number) : 0;
   const begin = performance.now();
@@ -102,7 +108,7 @@ async function makeTimes(flags: Flags, list: readonly Variant[]): Promise<void> 
     addResult(resultsOf(flags), {
       kind: "time",
       ...variant,
-      flags: flagsOf(variant),
+      flags: ownFlags(flags)(variant),
       milliseconds,
       threads,
       load,
@@ -119,6 +125,7 @@ function writeDocument(flags: Flags): void {
     results: readResults(resultsOf(flags)),
     costs: new Map(variants.map((variant) => [titleOf(variant), costOf(variant)])),
     seeds: flags.seeds,
+    flags: ownFlags(flags),
   };
   writeFileSync(join(flags.docs, "horfpn.md"), documentOf(content));
   for (const task of tasks) writeFileSync(join(flags.docs, chartName(task)), chartOf(task, content));
@@ -126,7 +133,7 @@ function writeDocument(flags: Flags): void {
 }
 
 /** `detect`, `detect/fpn` or `fpn`: what is meant; all without names. */
-export function chosen(names: readonly string[] | undefined): readonly Variant[] {
+function chosen(names: readonly string[] | undefined): readonly Variant[] {
   if (names === undefined) return variants;
   return names.flatMap((name) => {
     const meant = variants.filter((variant) => [variant.task, variant.name, titleOf(variant)].includes(name));
@@ -143,7 +150,7 @@ async function makeRuns(flags: Flags): Promise<void> {
   let made = 0;
   for (const [i, { variant, seed }] of wanted.entries()) {
     const name = `${titleOf(variant)}, seed ${seed}`;
-    if (runsOf(readResults(resultsOf(flags)), variant, flagsOf(variant)).some((run) => run.seed === seed)) {
+    if (runsOf(readResults(resultsOf(flags)), variant, ownFlags(flags)(variant)).some((run) => run.seed === seed)) {
       say(`[${i + 1}/${wanted.length}] ${name}: there already`);
       continue;
     }
@@ -167,6 +174,7 @@ const program = new Command("horfpn")
   .option("--time", "measure steps of all variants in turn instead; the machine should have nothing else to do", false)
   .option("--steps <n>", "steps of each variant to measure", whole(1), 20)
   .option("--document", "write the page from the results that are there", false)
+  .option("--trial", "a few steps of each, which count for nothing else: to see that everything works", false)
   .action(async (flags: Flags) => {
     mkdirSync(flags.work, { recursive: true });
     mkdirSync(flags.docs, { recursive: true });

@@ -37,6 +37,9 @@ export const measuresOf: Readonly<Record<TaskName, readonly (readonly [key: stri
   ],
 };
 
+/** What a trial of the command has in place of the recipe: to see that everything works. */
+export const trial: Readonly<Record<string, number>> = { epochs: 1, "batch-size": 4, "train-limit": 8, "val-limit": 4 };
+
 /** Flags of `crabro train` for a variant. */
 export function flagsOf({ task, name }: Variant, overrides: Readonly<Record<string, number>> = {}): string[] {
   const recipe = Object.entries({ ...recipes[task], ...overrides }).flatMap(([flag, value]) => [`--${flag}`, String(value)]);

@@ -1,4 +1,5 @@
 /** The comparison of HorFPN: what counts as made, what the page says of it, and what is missing. */
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +9,8 @@ import { chartOf, documentOf } from "../../bench/horfpn/document.js";
 import { addResult, median, type Result, readResults, runsOf, spreadOf, timeOf } from "../../bench/horfpn/results.js";
 import { flagsOf, titleOf, type Variant, variants } from "../../bench/horfpn/variants.js";
 
+const spawn = (...argv: string[]) => spawnSync(process.execPath, ["--import", "tsx", ...argv], { encoding: "utf8" });
+const crabro = (...argv: string[]) => spawn("cli/main.ts", ...argv);
 const folder = mkdtempSync(join(tmpdir(), "crabro-horfpn-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const [fpn, horfpn] = variants;
@@ -73,7 +76,7 @@ describe("the page", () => {
       time(fpn, [200, 100, 300]),
       time(horfpn, [250]),
     ];
-    const text = documentOf({ results, costs, seeds: 3 });
+    const text = documentOf({ results, costs, seeds: 3, flags: flagsOf });
     expect(text).toContain("| `fpn` | 2 | 42.00 ± 2.83 | 21.00 ± 1.41 | 37.00 ± 2.83 | 14.00 ± 0.94 | 1,234 | 56 M | 200 |");
     expect(text).toContain("| `horfpn_gf` | 0 | – | – | – | – | 1,234 | 56 M | – |");
     expect(text).toContain("- `horfpn_7x7` against `fpn`, over 2 seeds: box AP50 +5.00 (± 1.41), box AP +2.50 (± 0.71)");
@@ -81,9 +84,59 @@ describe("the page", () => {
     expect(text).toContain("**Not complete:** of the runs, `fpn` has 2 of 3, `horfpn_7x7` has 2 of 3, `horfpn_gf` has 0 of 3.");
     expect(text).toContain("**Not complete:** of the runs, `uper` has 0 of 3");
     expect(text).not.toMatch(/NaN|undefined/);
-    const chart = chartOf("detect", { results, costs, seeds: 3 });
+    const chart = chartOf("detect", { results, costs, seeds: 3, flags: flagsOf });
     expect(chart.match(/class="line/g)).toHaveLength(2);
     expect(chart).toMatch(/^<svg xmlns=/);
+  });
+});
+
+describe("npm run horfpn", () => {
+  it("makes what is missing, once, and the page from it", () => {
+    const dir = (name: string): string => join(folder, name);
+    const made = crabro("data", "digits-scenes", "--to", dir("scenes"), "--train", "8", "--val", "4");
+    expect(made.status).toBe(0);
+    const backbone = [
+      "--dataset",
+      "synthetic",
+      "--in-chans",
+      "3",
+      "--train-limit",
+      "16",
+      "--val-limit",
+      "16",
+      "-b",
+      "16",
+      "--device",
+      "wasm",
+    ];
+    expect(crabro("train", ...backbone, "--output", dir("backbone")).status).toBe(0);
+    const files = [
+      "--data",
+      dir("scenes"),
+      "--work",
+      dir("work"),
+      "--docs",
+      dir("docs"),
+      "--backbone",
+      dir("backbone/model_best.safetensors"),
+    ];
+    const flags = ["--trial", "--seeds", "1", "--only", "segment/horfpn_7x7", "--threads", "1", ...files];
+    const first = spawn("bench/horfpn/main.ts", ...flags);
+    expect([first.status, first.stderr]).toEqual([0, ""]);
+    const [result] = readResults(dir("docs/horfpn.jsonl"));
+    expect(result).toMatchObject({
+      kind: "run",
+      task: "segment",
+      name: "horfpn_7x7",
+      seed: 0,
+      epochs: [{ test_miou: expect.any(Number) }],
+    });
+    expect(readFileSync(dir("docs/horfpn.md"), "utf8")).toMatch(/\| `horfpn_7x7` \| 1 \| \d+\.\d\d \|/);
+    const again = spawn("bench/horfpn/main.ts", ...flags);
+    expect(again.stdout).toContain("[1/1] segment/horfpn_7x7, seed 0: there already");
+    expect(readResults(dir("docs/horfpn.jsonl"))).toHaveLength(1);
+    const wrong = spawn("bench/horfpn/main.ts", ...flags, "--only", "fpm");
+    expect([wrong.status, wrong.stderr]).toEqual([2, expect.stringContaining("there is no fpm; there are detect/fpn, ")]);
   });
 });
 
