@@ -29,7 +29,7 @@ interface Flags {
 const ownFlags =
   (flags: Flags) =>
   (variant: Variant): string[] =>
-    flagsOf(variant, flags.trial ? trial : {});
+    flagsOf(variant, flags.trial ? trial : []);
 
 /** A command of crabro's that did not end well: its status. */
 class Ended extends Error {
@@ -48,17 +48,24 @@ async function command(...argv: readonly string[]): Promise<void> {
   if (status !== 0) throw new Ended(status);
 }
 
-/** Digits one by one, much as they stand in scenes. */
-const backboneFlags = ["--dataset", "textured-digits", "--input-size", "64"];
+/** Classification: of MNIST's digits in all brightnesses, then of digits as they stand in scenes, which are too hard to begin with. */
+const backboneRuns: readonly (readonly [name: string, flags: readonly string[]])[] = [
+  ["digits", ["--in-chans", "3", "--input-size", "64", "--aa", "rand-m9-mstd0.5-inc1"]],
+  ["backbone", ["--dataset", "textured-digits", "--input-size", "64", "--lr", "2e-3"]],
+];
 
 /** Data, and the weights of a backbone; both are made where they are not there. */
 async function prepare({ data, work, backbone }: Flags): Promise<string> {
   if (!existsSync(join(data, "classes.txt"))) await command("data", "digits-scenes", "--to", data);
   if (backbone !== undefined) return backbone;
-  const folder = join(work, "backbone");
-  const weights = join(folder, "model_best.safetensors");
-  if (!existsSync(weights)) await command("train", ...backboneFlags, "--output", folder);
-  return weights;
+  let weights: string | null = null;
+  for (const [name, flags] of backboneRuns) {
+    const folder = join(work, name);
+    const begun: string[] = weights === null ? [] : ["--initial-checkpoint", weights];
+    weights = join(folder, "model_best.safetensors");
+    if (!existsSync(weights)) await command("train", ...flags, ...begun, "--output", folder);
+  }
+  return weights as string;
 }
 
 /** Makes a run, or goes on with it, and writes down what has come of it. */

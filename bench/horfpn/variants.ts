@@ -16,11 +16,16 @@ export const variants: readonly Variant[] = [
 
 export const titleOf = ({ task, name }: Variant): string => `${task}/${name}`;
 
-/** What the runs of a task have in common, as flags of `crabro train`. Four epochs, or three, keep each within seven minutes on two cores. */
-export const recipes: Readonly<Record<TaskName, Readonly<Record<string, number>>>> = {
-  detect: { epochs: 3, "batch-size": 8, lr: 2e-3 },
-  segment: { epochs: 4, "batch-size": 8, lr: 4e-3 },
+const words = (text: string): readonly string[] => text.split(" ");
+
+/** What the runs of a task have in common, as flags of `crabro train`. */
+const recipes: Readonly<Record<TaskName, readonly string[]>> = {
+  detect: words("--epochs 3 --batch-size 8 --lr 2e-3 --layer-decay 0.8 --layer-count 6 --decay-milestones 2 --no-aug"),
+  segment: words("--epochs 4 --batch-size 8 --lr 2e-3 --layer-decay 0.8 --layer-count 6 --no-aug"),
 };
+
+/** What a trial of the command has on top: to see that everything works. */
+export const trial = words("--epochs 1 --batch-size 4 --train-limit 8 --val-limit 4");
 
 /** The measures of each task, as the run's log names them: in the table the first stands for the rest in charts. */
 export const measuresOf: Readonly<Record<TaskName, readonly (readonly [key: string, title: string])[]>> = {
@@ -37,11 +42,9 @@ export const measuresOf: Readonly<Record<TaskName, readonly (readonly [key: stri
   ],
 };
 
-/** What a trial of the command has in place of the recipe: to see that everything works. */
-export const trial: Readonly<Record<string, number>> = { epochs: 1, "batch-size": 4, "train-limit": 8, "val-limit": 4 };
-
-/** Flags of `crabro train` for a variant. */
-export function flagsOf({ task, name }: Variant, overrides: Readonly<Record<string, number>> = {}): string[] {
-  const recipe = Object.entries({ ...recipes[task], ...overrides }).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
-  return ["--task", task, task === "detect" ? "--neck" : "--head", name, ...recipe];
-}
+/** Flags of `crabro train` for a variant; of those that come twice the last counts. */
+export const flagsOf = ({ task, name }: Variant, more: readonly string[] = []): string[] => [
+  ...["--task", task, task === "detect" ? "--neck" : "--head", name],
+  ...recipes[task],
+  ...more,
+];
