@@ -1,5 +1,5 @@
 /** `npm run horfpn`: what HorFPN gains over FPN and UPerNet's head, and at what cost. Makes docs/horfpn.md; goes on where it was. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -128,6 +128,7 @@ async function makeTimes(flags: Flags, list: readonly Variant[]): Promise<void> 
 const resultsOf = ({ docs: folder }: Flags): string => join(folder, "horfpn.jsonl");
 
 function writeDocument(flags: Flags): void {
+  appendFileSync(resultsOf(flags), "");
   const content = {
     results: readResults(resultsOf(flags)),
     costs: new Map(variants.map((variant) => [titleOf(variant), costOf(variant)])),
@@ -135,7 +136,10 @@ function writeDocument(flags: Flags): void {
     flags: ownFlags(flags),
   };
   writeFileSync(join(flags.docs, "horfpn.md"), documentOf(content));
-  for (const task of tasks) writeFileSync(join(flags.docs, chartName(task)), chartOf(task, content));
+  for (const task of tasks) {
+    const made = content.results.some((result) => result.kind === "run" && result.task === task);
+    if (made) writeFileSync(join(flags.docs, chartName(task)), chartOf(task, content));
+  }
   say(`wrote ${join(flags.docs, "horfpn.md")}`);
 }
 

@@ -8,7 +8,7 @@ import { blocks } from "../../models/detection/scenes.js";
 
 const side = 32;
 const count = 4;
-const tiny = { ...smallSegmentor, numClasses: 3, channels: 8, auxChannels: 8, head: "horfpn_7x7" } as const;
+const tiny = { ...smallSegmentor, numClasses: 3, channels: 8, auxChannels: 8, dropoutRatio: 0.1, head: "horfpn_7x7" } as const;
 
 /** Made-up pictures: the ground is class 0, two kinds of blocks are 1 and 2, and of the first row nobody knows. */
 function batchOf(seed: number, on: Device): SceneBatch {
