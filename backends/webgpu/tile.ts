@@ -34,6 +34,8 @@ export interface Machine {
   readonly width: number;
   /** Of compiling a statement, shared among as many runs as a kernel may have. */
   readonly statement: number;
+  /** The most statements of one kernel: more do not stay in a cache for instructions, or take too long to compile. */
+  readonly maxStatements: number;
   /** Sums of one invocation at the same time. */
   readonly maxSums: number;
   /** Invocations below which they are taken from smaller workgroups, so that all cores have some. */
@@ -61,6 +63,7 @@ export const softwareMachine: Machine = {
   point: 150,
   width: 8,
   statement: 30_000,
+  maxStatements: 400,
   maxSums: 64,
   fullGroups: 16,
   teams: 16,
@@ -81,14 +84,12 @@ export const hardwareMachine: Machine = {
   point: 20,
   width: 8192,
   statement: 400,
+  maxStatements: 700,
   maxSums: 32,
   fullGroups: 1,
   teams: 4096,
   groupLanes: 64,
 };
-
-/** The most statements of one kernel. */
-const maxStatements = 700;
 
 /** A way to run a kernel: how many rounds of the innermost loop, and how many neighbours along which axes. */
 export interface Schedule {
@@ -107,6 +108,8 @@ interface Shape {
   readonly unrolls: (by: number) => boolean;
   readonly loads: readonly { readonly strides: ReadonlyMap<Axis, number>; readonly opaque: ReadonlySet<Axis>; readonly guarded: boolean }[];
   readonly operations: readonly { readonly axes: ReadonlySet<Axis>; readonly cost: number }[];
+  /** Statements with which a value goes into a sum. */
+  readonly fold: number;
 }
 
 const productOf = (sizes: readonly number[]): number => sizes.reduce((product, size) => product * size, 1);
@@ -169,6 +172,7 @@ function shapeOf(nest: GpuNest, group: readonly number[]): Shape {
     inner,
     bounds: boundsOf(stages[0]),
     unrolls: (by) => unrollings(stages[0]).includes(by),
+    fold: stages.some(({ combine }) => combine === "max" || combine === "min") ? 5 : 1, // they ask for NaN
     ...workOf(roots),
   };
 }
@@ -183,6 +187,7 @@ function shapeOfStores({ stores }: GpuNest): Shape {
     inner: main.axes.at(-1) ?? null,
     bounds: new Set(),
     unrolls: (by) => storeUnrolls(main, by),
+    fold: 1,
     ...workOf(stores.flatMap(storeExprs)),
   };
 }
@@ -265,11 +270,11 @@ function cyclesOf(
     }
     const sums = shape.group.length * lanes;
     work += sums * times * machine.sum;
-    statements += sums * times;
+    statements += sums * times * shape.fold;
     if (shape === epilogue) work += lanes * times * machine.load;
     cycles += (shape.rounds / times) * work + turns(shape.loops, times) * (machine.round + sums * machine.carry);
   }
-  if (lanes > 1 && statements > maxStatements) return null;
+  if (lanes > 1 && statements > machine.maxStatements) return null;
   return Math.ceil(invocations / machine.width) * cycles + statements * machine.statement;
 }
 
