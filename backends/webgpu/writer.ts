@@ -11,6 +11,8 @@ import { atom, binary, isExpensive, literal, prefix, printCall, stored, type Tex
 
 /** A name or a number, which needs no other name. */
 const isName = /^\w[\w.]*$/;
+/** What would hide a type. */
+const typeNames: ReadonlySet<string> = new Set(["i32", "u32", "f32", "f16"]);
 /** Longer inline text gets a name. */
 const maxInline = 90;
 
@@ -85,7 +87,8 @@ export class Writer {
   name(prefix: string): string {
     const count = this.taken.get(prefix) ?? 0;
     this.taken.set(prefix, count + 1);
-    return `${prefix}${count}`;
+    const name = `${prefix}${count}`;
+    return typeNames.has(name) ? this.name(prefix) : name;
   }
 
   get depth(): number {
