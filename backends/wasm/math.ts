@@ -1,7 +1,7 @@
 /**
  * Functions that generated code calls. Of float32 vectors: exp, log, tanh, erf, sin and cos by polynomials, to about 2 ulp (measured in
  * test/backends/wasm.test.ts). Rarer ones, and those of doubles, are JavaScript's. Polynomials of log, tanh, sin and cos are those of
- * Cephes (S. Moshier); exp is a minimax fit, erf one of erfc's logarithm beyond 0.93.
+ * Cephes (S. Moshier); those of exp and erf are minimax fits of our own.
  */
 import { erfParts } from "../../engine/kernel/erf.js";
 import { polynomials } from "../loops/polynomials.js";
@@ -247,20 +247,28 @@ function tanh(library: Library, scope: Scope): Code {
   return vector.choose(near, withSignOf(scope, far, x), floats.lt(a, scope.floats(0.625)));
 }
 
+/** By x + x · p(x²) up to 1.19, and beyond by 1 − q(|x|)⁴, both minimax fits; 1 from 3.96 on. */
 function erfVector(library: Library, scope: Scope): Code {
   const x = scope.args[0];
-  const a = scope.keep(atMost(floats.abs(x), scope.floats(4)));
+  const a = scope.keep(atMost(floats.abs(x), scope.floats(3.96)));
   const s = scope.keep(floats.mul(a, a));
-  const upper = library.polynomial(scope, a, [-1.7285347e-5, 3.83197126e-4]);
-  const lower = library.polynomial(scope, a, [-3.88396438e-3, 2.42546219e-2]);
-  let r = library.madd(upper, s, lower);
-  for (const c of [-1.06777877e-1, -6.34846687e-1, -1.28717512e-1]) r = library.madd(r, a, scope.floats(c));
-  const exponent = scope.keep(library.madd(r, a, floats.neg(a)));
-  const far = scope.keep(floats.sub(scope.floats(1), exponential(library, scope, exponent, "normal")));
-  const p = library.polynomial(scope, s, [-5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1]);
+  const p = library.polynomial(
+    scope,
+    s,
+    [6.59291203e-5, -7.5882901e-4, 5.13515188e-3, -2.68228113e-2, 1.12827662e-1, -3.76125466e-1, 1.28379153e-1],
+  );
   const near = scope.keep(library.madd(p, x, x));
+  const q = scope.keep(
+    library.polynomial(
+      scope,
+      a,
+      [-1.88351122e-4, 3.35939255e-3, -2.29567723e-2, 6.85256294e-2, -5.50530764e-2, -5.83024833e-2, -3.11916257e-1, 1.00630388],
+    ),
+  );
+  const square = scope.keep(floats.mul(q, q));
+  const far = scope.keep(floats.sub(scope.floats(1), floats.mul(square, square)));
   // NaN fails the comparison and is then in `far`.
-  return vector.choose(withSignOf(scope, far, x), near, floats.gt(a, scope.floats(0.927734375)));
+  return vector.choose(near, withSignOf(scope, far, x), floats.lt(a, scope.floats(1.19)));
 }
 
 /** Sine (shift 0) or cosine (shift 1). */
