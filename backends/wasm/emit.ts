@@ -7,7 +7,7 @@ import { loadsOf, nodesOf } from "../loops/walk.js";
 import { type Code, call, get, i32, int, Locals, ModuleWriter, select, type ValueType, when } from "./binary.js";
 import { Writer } from "./expressions.js";
 import { type ConstantTable, type ImportName, importsFor, Library } from "./math.js";
-import { packNest } from "./pack.js";
+import { packNest, panelPlan } from "./pack.js";
 import { planePlan } from "./planes.js";
 import { rowPlan } from "./rows.js";
 import { type Group, type Steps, stepsOf } from "./steps.js";
@@ -82,6 +82,8 @@ function plansOf(
   if (planes !== null) return { plans: [planes.main], scratch: [planes.scratch] };
   const rows = rowPlan(pool, merged);
   if (rows !== null) return { plans: [rows], scratch: [] };
+  const panels = panelPlan(pool, merged, buffers);
+  if (panels !== null) return { plans: [panels.main], scratch: [panels.scratch] };
   const packed = packNest(pool, merged, buffers);
   return packed === null ? { plans: [merged], scratch: [] } : { plans: packed.nests, scratch: packed.scratch };
 }
@@ -119,7 +121,7 @@ function emitPhase(
   for (const part of parts) {
     const own = stepsOf(part);
     const locals = new Locals(parameters.length);
-    const writer = new Writer(pool, buffers, part.weakened, part.lanes, locals, library);
+    const writer = new Writer(pool, buffers, part.weakened, part.lanes, locals, library, part.quads);
     emitNest(writer, part, own, first, end);
     single = module.addFunction(parameters, [], locals, writer.finish());
     const from = int.sub(first, int.const(steps));
@@ -148,7 +150,7 @@ export function blockFunction(
 ): number {
   const parameters = [...buffers, ...given].map((): ValueType => i32);
   const locals = new Locals(parameters.length);
-  const writer = new Writer(pool, buffers, nest.weakened, nest.lanes, locals, library);
+  const writer = new Writer(pool, buffers, nest.weakened, nest.lanes, locals, library, nest.quads);
   given.forEach((axis, i) => {
     writer.bind(axis, buffers.length + i);
   });

@@ -96,6 +96,7 @@ export class Writer {
   /** Of axes that are loops of their own. */
   private readonly steps = new Map<Axis, number>();
   private readonly results = new Map<number, Result>();
+  private readonly quads = new Map<LoadExpr, readonly LoadExpr[]>();
   /** Of accumulators of extremes: lanes that have met a NaN. */
   private readonly notNumbers = new Map<number, number>();
 
@@ -108,7 +109,10 @@ export class Writer {
     private readonly lanes: ReadonlySet<Axis>,
     private readonly locals: Locals,
     private readonly library: Library,
-  ) {}
+    quads: readonly (readonly LoadExpr[])[],
+  ) {
+    for (const quad of quads) for (const load of quad) this.quads.set(load, quad);
+  }
 
   finish(): Code {
     return this.block.code;
@@ -712,6 +716,8 @@ export class Writer {
   }
 
   private vectorLoad(e: LoadExpr): Code {
+    const quad = this.quads.get(e);
+    if (quad !== undefined) return this.transposed(e, quad);
     const { stride, at } = this.places(e.buffer, e.index);
     const zero = vectorConstant(0, "int32");
     if (stride === 0) return splat(this.scalarLoad(e.dtype, at(0)), e.dtype);
@@ -729,6 +735,25 @@ export class Writer {
           : vector.loadLane(place.code, result, lane, place.offset);
     }
     return result;
+  }
+
+  /** The load's part of its four: rows are read where each lane lies, and columns are what the loads ask for. */
+  private transposed(e: LoadExpr, quad: readonly LoadExpr[]): Code {
+    const nameOf = (load: LoadExpr): string => `column ${load.id}`;
+    const known = this.lookUp(nameOf(e));
+    if (known !== undefined) return known;
+    const { at } = this.places(quad[0].buffer, quad[0].index);
+    const rows = [0, 1, 2, 3].map((lane) => this.keep(vector.load(at(lane).code, at(lane).offset), v128));
+    const mix = (a: Code, b: Code, lanes: readonly number[]): Code => this.keep(vector.shuffle(a, b, lanes), v128);
+    const halves = [
+      [0, 4, 1, 5],
+      [2, 6, 3, 7],
+    ].map((lanes) => [mix(rows[0], rows[1], lanes), mix(rows[2], rows[3], lanes)] as const);
+    const columns = halves.flatMap(([a, b]) => [mix(a, b, [0, 1, 4, 5]), mix(a, b, [2, 3, 6, 7])]);
+    quad.forEach((load, i) => {
+      this.block.names.set(nameOf(load), columns[i]);
+    });
+    return columns[quad.indexOf(e)];
   }
 
   // Stores

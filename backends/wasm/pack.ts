@@ -3,9 +3,12 @@
  * order in which they read it; and the loops are split so that the panels at work stay in the caches.
  */
 import { affine } from "../../engine/kernel/affine.js";
-import type { Axis, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
+import type { Axis, Expr, LoadExpr, Stage, Store } from "../../engine/kernel/ir.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { mapExprs, type Nest } from "../loops/nest.js";
+import { Blocks, pointOf } from "./blocks.js";
+import type { PlanePlan } from "./planes.js";
+import { copyNest, placeOf } from "./window.js";
 
 export interface Packed {
   /** In order: copies, then the contraction. */
@@ -24,6 +27,10 @@ const rows = 4;
 /** Rows that are taken through all columns before the next ones, so that they stay in the second-level cache. */
 const blockRows = 64;
 const blockBytes = 2 ** 18;
+/** Elements of all rows that stay in the second-level cache, beside what else is in it. */
+const mostRowElements = 2 ** 17;
+/** Fewer panels could not be shared among threads. */
+const leastPanels = 16;
 
 const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
 
@@ -33,8 +40,21 @@ export function strideOf(index: Expr, axis: Axis): number | null {
   return terms.find(({ factor }) => factor.op === "axis" && factor.axis === axis)?.coefficient ?? 0;
 }
 
-/** Null where the nest is better as it is. */
-export function packNest(pool: ExprPool, nest: Nest, buffers: number): Packed | null {
+interface Contraction {
+  readonly stage: Stage;
+  /** Read where columns are neighbours, or will be. */
+  readonly b: LoadExpr;
+  readonly a: LoadExpr;
+  readonly column: Axis;
+  /** Axes of `a` alone, the innermost last. */
+  readonly rowAxes: readonly Axis[];
+  readonly rounds: number;
+  /** Which operands are better copied. */
+  readonly packA: boolean;
+  readonly packB: boolean;
+}
+
+function contractionOf(nest: Nest): Contraction | null {
   const [stage] = nest.stages;
   if (nest.stages.length !== 1 || stage.combine !== "add" || stage.body.op !== "call" || stage.body.fn !== "mul") return null;
   const [x, y] = stage.body.args;
@@ -50,12 +70,47 @@ export function packNest(pool: ExprPool, nest: Nest, buffers: number): Packed | 
   const [a, b] = axesOf(y).has(column) ? [x, y] : [y, x];
   if (axesOf(a).has(column)) return null;
   const rowAxes = onlyIn(a, b);
-  const row = rowAxes[rowAxes.length - 1];
-  if (row === undefined || sizeOf(rowAxes) < minReuse) return null;
+  if (rowAxes.length === 0 || sizeOf(rowAxes) < minReuse) return null;
   const isFar = (load: LoadExpr): boolean => Math.abs(strideOf(load.index, inner) ?? 0) >= 16;
   const packB = strideOf(b.index, column) !== 1 || (isFar(b) && rounds >= 128);
-  const packA = isFar(a) && row.size % rows === 0 && sizeOf(onlyIn(b, a)) >= minReuse;
-  if (!packA && !packB) return null;
+  const packA = isFar(a) && rowAxes[rowAxes.length - 1].size % rows === 0 && sizeOf(onlyIn(b, a)) >= minReuse;
+  return { stage, a, b, column, rowAxes, rounds, packA, packB };
+}
+
+/**
+ * Panel by panel of the columns, each copied just before all rows meet it: for rows that fit the second-level cache. Null where the nest is
+ * nothing of that kind.
+ */
+export function panelPlan(pool: ExprPool, nest: Nest, buffers: number): PlanePlan | null {
+  const found = contractionOf(nest);
+  if (found === null || !found.packB || found.packA || sizeOf(found.rowAxes) * found.rounds > mostRowElements) return null;
+  const { stage, b, column } = found;
+  if (stage.axes.some((axis) => !axesOf(b).has(axis))) return null;
+  const [panel, lane] = [pool.newAxis(column.name, column.size / columns), pool.newAxis(column.name, columns)];
+  const place = pool.add(pool.mul(pool.axis(panel), pool.int(columns)), pool.axis(lane));
+  const outer = [...nest.axes.filter((axis) => axis !== column && axesOf(b).has(axis)), panel];
+  if (sizeOf(outer) < leastPanels) return null;
+  const blocks = new Blocks(pool, sizeOf(outer));
+  const point = pointOf(pool, outer, blocks.number);
+  const there = (e: Expr): Expr => pool.substitute(pool.substitute(e, new Map([[column, place]])), point);
+  const order = [...stage.axes, lane];
+  const element = pool.add(pool.mul(pool.axis(blocks.step), pool.int(sizeOf(order))), placeOf(pool, order));
+  const value = there(b);
+  const packed = pool.load(buffers, element, "float32");
+  const main = mapExprs(nest, (e) => pool.rewrite(there(e), (node) => (node === value ? packed : null)));
+  const axes = [...nest.axes.filter((axis) => axis !== column && !outer.includes(axis)), lane];
+  return {
+    main: { blocks, nests: [copyNest(order, element, buffers, value), { ...main, axes }] },
+    scratch: blocks.steps * sizeOf(order),
+  };
+}
+
+/** Null where the nest is better as it is. */
+export function packNest(pool: ExprPool, nest: Nest, buffers: number): Packed | null {
+  const found = contractionOf(nest);
+  if (found === null || !(found.packA || found.packB)) return null;
+  const { stage, a, b, column, rowAxes, rounds, packA, packB } = found;
+  const row = rowAxes[rowAxes.length - 1];
 
   const split = (axis: Axis, by: number): readonly [Axis, Axis] => [pool.newAxis(axis.name, axis.size / by), pool.newAxis(axis.name, by)];
   const joined = ([outer, lane]: readonly [Axis, Axis]): Expr => pool.add(pool.mul(pool.axis(outer), pool.int(lane.size)), pool.axis(lane));

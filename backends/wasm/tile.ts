@@ -7,7 +7,7 @@ import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { storeExprs } from "../loops/nest.js";
 import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
 import { isExpensive } from "./scalar.js";
-import type { Reduction, VectorNest, VectorStage } from "./vectorize.js";
+import { type Reduction, strideOf, type VectorNest, type VectorStage } from "./vectorize.js";
 
 /** Sums at once: the rest of the vector registers holds operands. */
 const maxSums = 12;
@@ -17,6 +17,8 @@ const maxNodes = 2500;
 const minWork = 1 << 10;
 /** Vectors in a cache line. */
 const lineVectors = 4;
+/** Lanes of a vector, and points whose loads are transposed together. */
+const quad = 4;
 /** Nodes of values beyond which a round is long enough, and points below which there are few rounds. */
 const mostUnrolled = 64;
 const minPoints = 1 << 8;
@@ -42,6 +44,27 @@ export function tileNest(pool: ExprPool, nest: VectorNest): readonly VectorNest[
     parts = parts.flatMap((tiles) => (left.lanes > 0 ? [whole, left] : [whole]).map((tile) => [...tiles, tile]));
   }
   return parts.map((tiles) => (tiles.length === 0 ? nest : jam(pool, nest, tiles)));
+}
+
+/** Loads whose lanes lie apart while `axis` runs along the memory: for four points of it, four whole vectors are read and transposed. */
+function crossedLoads({ lanes, stages, stores }: VectorNest, axis: Axis): readonly LoadExpr[] {
+  const [lane] = lanes;
+  if (stages.length > 0 || lanes.size !== 1 || lane.size !== quad || stores.some((store) => store.axes.length > 0)) return [];
+  return [...loadsOf(stores.flatMap(storeExprs))].filter(
+    ({ guard, dtype, index }) => guard === null && dtype !== "bool" && strideOf(index, axis) === 1 && isApart(strideOf(index, lane)),
+  );
+}
+
+const isApart = (stride: number | null): boolean => stride !== null && stride !== 0 && stride !== 1;
+
+/** Four points of the axis along which most loads are then transposed. */
+function crossing(nest: VectorNest): Tiling {
+  let [best, most]: [Axis | null, number] = [null, 0];
+  for (const axis of nest.axes) {
+    const count = axis.size < quad ? 0 : crossedLoads(nest, axis).length;
+    if (count > most) [best, most] = [axis, count];
+  }
+  return best === null ? [] : [[best, quad]];
 }
 
 const isReduction = (stage: VectorStage): stage is Reduction => stage.kind === "reduction";
@@ -128,7 +151,10 @@ function chooseTiling(nest: VectorNest): Tiling {
   const reductions = nest.stages.filter(isReduction);
   const points = nest.axes.reduce((product, axis) => product * axis.size, 1);
   const rounds = reductions.reduce((sum, stage) => sum + roundsOf(stage), 0);
-  if (nest.stages.length === 0) return points < minPoints ? [] : unrolling(nest);
+  if (nest.stages.length === 0) {
+    const across = crossing(nest);
+    return across.length > 0 ? across : points < minPoints ? [] : unrolling(nest);
+  }
   if (points * rounds < minWork || rounds === 0) return [];
   const fixed = new Set<Axis>();
   for (const { loops } of reductions) {
@@ -213,8 +239,10 @@ function jam(pool: ExprPool, nest: VectorNest, tiles: readonly Tile[]): VectorNe
     })),
   );
   const outers = new Map(tiles.map(({ axis, outer }) => [axis, outer]));
+  const crossed = tiles.length === 1 && tiles[0].lanes === quad ? crossedLoads(nest, tiles[0].axis) : [];
+  const quads = crossed.map((load) => points.map((_, point) => at(load, point) as LoadExpr));
   const axes = nest.axes.map((axis) => outers.get(axis) ?? axis).filter((axis) => axis.size > 1);
-  return { axes, stages, stores, points: points.length * nest.points, weakened, lanes: nest.lanes };
+  return { axes, stages, stores, points: points.length * nest.points, weakened, lanes: nest.lanes, quads };
 }
 
 function copyStage(stage: VectorStage, at: (e: Expr) => Expr, number: (stage: number) => number): VectorStage {

@@ -42,28 +42,41 @@ export interface VectorNest {
   readonly points: number;
   readonly weakened: ReadonlySet<LoadExpr>;
   readonly lanes: ReadonlySet<Axis>;
+  /** Four loads each, of elements side by side, whose lanes lie apart at the same distance. */
+  readonly quads: readonly (readonly LoadExpr[])[];
 }
 
 const width = 4;
 /** Sums that a row is added up in. */
 const chains = 4;
 
-const strideOf = (index: Expr, axis: Axis): number | null => {
+/** Elements from one point of `axis` to the next; null where they are not evenly spaced. */
+export const strideOf = (index: Expr, axis: Axis): number | null => {
   if (!axesOf(index).has(axis)) return 0;
   const terms = affine(index)?.terms ?? [];
   const own = terms.filter(({ factor }) => axesOf(factor).has(axis));
   return own.length === 1 && own[0].factor.op === "axis" ? own[0].coefficient : null;
 };
 
+const none: ReadonlySet<Expr> = new Set();
+
+/** Loads that run along another axis than `axis`: those are transposed (see {@link VectorNest.quads}). */
+function crossedBy({ axes, stages, stores }: Nest, axis: Axis): ReadonlySet<Expr> {
+  if (stages.length > 0 || stores.some((store) => store.axes.length > 0)) return none;
+  const others = axes.filter((other) => other !== axis && other.size >= width);
+  const loads = [...loadsOf(stores.flatMap(storeExprs))].filter(({ guard, dtype }) => guard === null && dtype !== "bool");
+  return new Set(loads.filter(({ index }) => others.some((other) => strideOf(index, other) === 1)));
+}
+
 /** Rough costs in instructions for one point, or for four along `axis`. */
-function costOf(roots: readonly Expr[], axis: Axis | null, inner: readonly Axis[]): number {
+function costOf(roots: readonly Expr[], axis: Axis | null, inner: readonly Axis[], crossed: ReadonlySet<Expr> = none): number {
   let sum = 0;
   for (const e of nodesOf(roots)) {
     const varies = axis !== null && axesOf(e).has(axis);
     const repeated = varies || inner.some((other) => axesOf(e).has(other)) || stagesOf(e).size > 0;
     if (e.op === "load") {
       const stride = axis === null ? 0 : strideOf(e.index, axis);
-      sum += !repeated ? 0.1 : stride === 0 || stride === 1 ? 1 : stride === null ? 12 : 5;
+      sum += !repeated ? 0.1 : stride === 0 || stride === 1 ? 1 : stride === null ? 12 : crossed.has(e) ? 3 : 5;
     } else if (e.op === "call" && repeated) {
       if (e.dtype === "int32") sum += varies && (e.fn === "idiv" || e.fn === "mod") ? 8 : 0.2;
       else sum += isExpensive(e.fn) ? (varies || axis === null ? 15 : 2) : 1;
@@ -88,9 +101,9 @@ function termsCost({ axes, body, combine }: Stage): number {
   return rounds * (costOf([body], last, axes) + 2) + outer * rest * (costOf([body], null, axes) + 2) + 6;
 }
 
-function storeCost(store: Store, axis: Axis | null, outer: readonly Axis[] = []): number {
+function storeCost(store: Store, axis: Axis | null, outer: readonly Axis[] = [], crossed: ReadonlySet<Expr> = none): number {
   const stride = axis === null ? 0 : strideOf(store.index, axis);
-  const cost = costOf(storeExprs(store), axis, [...outer, ...store.axes]);
+  const cost = costOf(storeExprs(store), axis, [...outer, ...store.axes], crossed);
   return sizeOf(store.axes) * (cost + (stride === 0 || stride === 1 ? 1 : stride === null ? 10 : 4));
 }
 
@@ -127,7 +140,8 @@ function chooseAxis(nest: Nest): Axis | null {
     nest.stages.forEach((stage, i) => {
       cost += modes[i] ? width * termsCost(stage) : sizeOf(stage.axes) * (costOf([stage.body], axis, stage.axes) + 2);
     });
-    for (const store of nest.stores) cost += storeCost(store, axis);
+    const crossed = crossedBy(nest, axis);
+    for (const store of nest.stores) cost += storeCost(store, axis, [], crossed);
     const perPoint = (cost * Math.ceil(axis.size / width)) / axis.size;
     if (perPoint < least) [best, least] = [axis, perPoint];
   }
@@ -210,7 +224,7 @@ class Builder {
     }));
     const axes = nest.axes.map((axis) => (axis === split?.axis ? split.outer : axis)).filter((axis) => axis.size > 1);
     const own = split === null && this.vectors ? this.ownLanes(stores) : stores;
-    return { axes, stages: this.stages, stores: own, points: 1, weakened: this.weakened, lanes: this.lanes };
+    return { axes, stages: this.stages, stores: own, points: 1, weakened: this.weakened, lanes: this.lanes, quads: [] };
   }
 
   /** At other points, with stages' new numbers; of packed stages the one for `lane`. */
