@@ -1,6 +1,6 @@
 /** Linear memory as a heap: blocks of size classes from free lists, else from the end, which grows. Addresses are unsigned. */
 import { BackendError } from "../../engine/errors.js";
-import { margin } from "./expressions.js";
+import { margin } from "./places.js";
 
 const page = 65536;
 const name = "wasm";
