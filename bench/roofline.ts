@@ -17,6 +17,8 @@ export interface Roofline {
 
 const accumulators = 12;
 const arrayBytes = 64 * 2 ** 20;
+/** Copied at a time, one part of the arrays after another: some 1 ms, so that other work spares some of them. */
+const segmentBytes = 8 * 2 ** 20;
 /** Of 12 multiply-adds each: some 2 ms. */
 const turns = 800_000;
 
@@ -64,8 +66,9 @@ function scaledCopy(): Uint8Array<ArrayBuffer> {
 
 interface Job {
   readonly flops: Uint8Array;
-  readonly copy: Uint8Array;
+  readonly copies: Uint8Array;
   readonly bytes: number;
+  readonly segment: number;
   readonly turns: number;
   /** Threads that wait for each other before each measurement. */
   readonly threads: number;
@@ -82,10 +85,11 @@ interface Timed {
 /** The thread's script: plain JavaScript, as it has to run without a loader. */
 const script = `
 const { parentPort, workerData } = require("node:worker_threads");
-const { flops, copy, bytes, turns, threads, gate } = workerData;
+const { flops, copies, bytes, segment, turns, threads, gate } = workerData;
 const memory = new WebAssembly.Memory({ initial: (2 * bytes) / 65536 });
 const load = (binary) => new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { memory } }).exports.run;
-const [madds, scale] = [load(flops), load(copy)];
+const [madds, scale] = [load(flops), load(copies)];
+const copy = (part) => scale(part * segment, bytes + part * segment, segment, 1);
 /** When the same piece of work began and ended, round by round; all threads begin each round together. */
 function times(which, rounds, run) {
   const found = [];
@@ -93,14 +97,16 @@ function times(which, rounds, run) {
     Atomics.add(gate, which, 1);
     while (Atomics.load(gate, which) < round * threads) {}
     const start = performance.timeOrigin + performance.now();
-    run();
+    run(round);
     found.push([start, performance.timeOrigin + performance.now()]);
   }
   return found;
 }
+// Memory that nobody has written is one page of zeros, which stays in the caches.
+new Float32Array(memory.buffer).fill(1);
 madds(turns); // compiled by now
 scale(0, bytes, bytes, 1);
-parentPort.postMessage({ madds: times(0, 100, () => madds(turns)), copies: times(1, 25, () => scale(0, bytes, bytes, 1)) });
+parentPort.postMessage({ madds: times(0, 100, () => madds(turns)), copies: times(1, 100, (round) => copy(round % (bytes / segment))) });
 `;
 
 export async function measureRoofline(threads: number): Promise<Roofline> {
@@ -112,8 +118,9 @@ export async function measureRoofline(threads: number): Promise<Roofline> {
   }
   const job: Job = {
     flops: multiplyAdds(relaxed),
-    copy: scaledCopy(),
+    copies: scaledCopy(),
     bytes: arrayBytes,
+    segment: segmentBytes,
     turns,
     threads,
     gate: new Int32Array(new SharedArrayBuffer(8)),
@@ -135,7 +142,7 @@ export async function measureRoofline(threads: number): Promise<Roofline> {
   );
   const gigabytes = bestRate(
     all.map(({ copies }) => copies),
-    2 * arrayBytes,
+    2 * segmentBytes,
   );
   return { threads, gigaflops, gigabytes, relaxed };
 }

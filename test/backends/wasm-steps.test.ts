@@ -78,9 +78,15 @@ describe("steps of a kernel", () => {
   });
 
   it("are many where there is much to do, in each phase of a packed contraction too", () => {
-    const steps = expectSame(product(132, 136, 128), 3);
-    expect(steps.length).toBe(2);
-    for (const count of steps) expect(count).toBeGreaterThanOrEqual(16);
+    // Panel by panel; and where the rows do not fit the cache, after all panels.
+    for (const [rows, phases] of [
+      [132, 1],
+      [1100, 2],
+    ]) {
+      const steps = expectSame(product(rows, 136, 128), 3);
+      expect(steps.length).toBe(phases);
+      for (const count of steps) expect(count).toBeGreaterThanOrEqual(16);
+    }
     expect(expectSame(product(7, 33, 50), 4).length).toBe(1);
   });
 
