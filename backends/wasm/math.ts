@@ -255,7 +255,7 @@ function erfVector(library: Library, scope: Scope): Code {
   const p = library.polynomial(
     scope,
     s,
-    [6.59291203e-5, -7.5882901e-4, 5.13515188e-3, -2.68228113e-2, 1.12827662e-1, -3.76125466e-1, 1.28379153e-1],
+    [-8.06154378e-6, 1.06332669e-4, -8.38551938e-4, 5.21337579e-3, -2.68623632e-2, 1.12837237e-1, -3.76126342e-1, 1.28379167e-1],
   );
   const near = scope.keep(library.madd(p, x, x));
   const q = scope.keep(
