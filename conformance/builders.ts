@@ -37,6 +37,10 @@ function gnConvOptions({ order, s, dwconv, h = 14, w = 8 }: GnConvConfig): GnCon
 
 const single = (module: Module & { forward(x: Tensor): Tensor }): Built => ({ module, forward: ([x]) => [module.forward(x)] });
 
+/** Options that GLNet's attention blocks have of those of its mixing blocks. */
+const attentive = ({ mlpRatio, layerScale }: models.GLMixOptions) => ({ mlpRatio, layerScale });
+const attentiveMaps = ({ cpeKs, mlpDw, ...others }: models.GLMixOptions) => ({ ...attentive(others), cpeKs, mlpDw });
+
 /** Options of GLNet's blocks. */
 function mixing(config: Config): models.GLMixOptions {
   return {
@@ -147,8 +151,9 @@ const table: Readonly<Record<string, (config: Config) => Built>> = {
     );
   },
   GLMixBlock: (config) => single(new models.GLMixBlock(config.embed_dim as number, config.num_heads as number, mixing(config))),
-  MHSA_Block: (config) => single(new models.MHSABlock(config.embed_dim as number, config.num_heads as number, mixing(config))),
-  MHSA_NCHW_Block: (config) => single(new models.MHSANchwBlock(config.embed_dim as number, config.num_heads as number, mixing(config))),
+  MHSA_Block: (config) => single(new models.MHSABlock(config.embed_dim as number, config.num_heads as number, attentive(mixing(config)))),
+  MHSA_NCHW_Block: (config) =>
+    single(new models.MHSANchwBlock(config.embed_dim as number, config.num_heads as number, attentiveMaps(mixing(config)))),
   ResDWConvNCHW: ({ dim, ks }) => single(new models.ResDWConv(dim as number, ks as number)),
   BasicLayer: (config) =>
     single(
