@@ -36,12 +36,12 @@ fn isNaN(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 fn isFinite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u; }`),
   maximum: helper(
     `
-fn maximum(a: f32, b: f32) -> f32 { return select(b, a, a > b || isNaN(a)); }`,
+fn maximum(a: f32, b: f32) -> f32 { return select(b, a, (a > b) | isNaN(a)); }`,
     "isNaN",
   ),
   minimum: helper(
     `
-fn minimum(a: f32, b: f32) -> f32 { return select(b, a, a < b || isNaN(a)); }`,
+fn minimum(a: f32, b: f32) -> f32 { return select(b, a, (a < b) | isNaN(a)); }`,
     "isNaN",
   ),
   signOf: helper(`
