@@ -41,8 +41,8 @@ export function checkOptions(op: string, options: unknown, known: readonly strin
   if (options === null || typeof options !== "object" || Array.isArray(options) || options instanceof Tensor) {
     throw new OpError(op, `options go into an object, such as { ${known[0] ?? ""} }; got ${describe(options)}`);
   }
-  for (const key in options) {
-    if (!known.includes(key))
+  for (const [key, value] of Object.entries(options)) {
+    if (value !== undefined && !known.includes(key))
       throw new OpError(op, `no option is called ${key}; it takes ${known.length === 0 ? "none" : known.join(", ")}`);
   }
 }

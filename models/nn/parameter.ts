@@ -35,11 +35,11 @@ const buildOptions = ["device", "dtype", "generator", "meta", "init"] satisfies 
  * the rest of these are. Throws OpError for an option that there is not.
  */
 export function buildWith<T>(options: BuildOptions, make: () => T, op = "buildWith"): T {
-  for (const key in options)
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  for (const key in given)
     if (!(buildOptions as readonly string[]).includes(key))
       throw new OpError(op, `no option is called ${key}; besides its own it takes ${buildOptions.join(", ")}`);
   const outer = current;
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   current = { ...outer, ...given };
   try {
     return make();
