@@ -10,6 +10,10 @@ export const dtypeBytes: Readonly<Record<DType, number>> = { float32: 4, float64
 /** Whether a dtype is float32 or float64. */
 export const isFloating = (dtype: DType): boolean => dtype === "float32" || dtype === "float64";
 
+export const floats: readonly DType[] = ["float32", "float64"];
+export const numbers: readonly DType[] = ["float32", "float64", "int32"];
+export const anyDType: readonly DType[] = ["float32", "float64", "int32", "bool"];
+
 /** A zeroed host array of `length` elements. Booleans are one byte each, 0 or 1. */
 export function hostArray(dtype: DType, length: number): TypedArray {
   switch (dtype) {

@@ -1,10 +1,10 @@
 /** Tensors made of rules rather than data; they cost no memory until something else needs them stored. */
 
 import { type Device, defaultDevice } from "../device.js";
-import type { DType } from "../dtype.js";
+import { anyDType, type DType } from "../dtype.js";
 import { OpError } from "../errors.js";
 import { cast } from "../ops/cast.js";
-import { anyDType, checkInteger, checkIntegers, checkOptions, checkTensor } from "../ops/check.js";
+import { checkInteger, checkIntegers, checkOptions, checkTensor } from "../ops/check.js";
 import { add, mul } from "../ops/elementwise.js";
 import { eq, lt, where } from "../ops/elementwise-logic.js";
 import { filled, iota } from "../ops/leaf.js";

@@ -1,9 +1,9 @@
 /** Functions of single elements: the primitives under their public names, and what is composed of them. */
 import { Device } from "../device.js";
-import { type DType, isFloating } from "../dtype.js";
+import { anyDType, type DType, isFloating } from "../dtype.js";
 import { OpError } from "../errors.js";
 import { cast } from "../ops/cast.js";
-import { anyDType, checkOptions, checkTensor, floatingType } from "../ops/check.js";
+import { checkOptions, checkTensor, floatingType } from "../ops/check.js";
 import { abs, add, div, mul, sub } from "../ops/elementwise.js";
 import { atan, exp, expm1, log1p, sigmoid, sqrt, tanh } from "../ops/elementwise-float.js";
 import { eq, ge, gt, le, logicalOr, lt, where } from "../ops/elementwise-logic.js";

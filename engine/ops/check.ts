@@ -69,10 +69,6 @@ export function elementwiseSpec(op: string, inputs: readonly Spec[], allowed: re
   return { shape: first.shape, dtype: output ?? first.dtype };
 }
 
-export const floats: readonly DType[] = ["float32", "float64"];
-export const numbers: readonly DType[] = ["float32", "float64", "int32"];
-export const anyDType: readonly DType[] = ["float32", "float64", "int32", "bool"];
-
 /** The values of a tensor that was made from host data; null when they are still to be computed, or differ from call to call. */
 export function hostValues(x: Tensor): TypedArray | null {
   const { value } = x.node;

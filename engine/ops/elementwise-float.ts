@@ -1,11 +1,12 @@
 /** Functions of one real number, and their derivatives. Integers and booleans become float32 first, as in PyTorch. */
 
+import { floats } from "../dtype.js";
 import { OpError } from "../errors.js";
 import type { Expr, ScalarFn } from "../kernel/ir.js";
 import type { ExprPool } from "../kernel/simplify.js";
 import { apply, type Tensor } from "../tensor.js";
 import { cast } from "./cast.js";
-import { checkOptions, checkTensor, elementwiseSpec, floatingType, floats } from "./check.js";
+import { checkOptions, checkTensor, elementwiseSpec, floatingType } from "./check.js";
 import { add, div, mul, neg, sub } from "./elementwise.js";
 import { filledLike } from "./leaf.js";
 import { defineOp, type OpRecord, type Sample } from "./record.js";

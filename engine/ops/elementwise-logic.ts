@@ -1,10 +1,10 @@
 /** Comparisons, logic, bits and choice, element by element. */
-import { type DType, isFloating } from "../dtype.js";
+import { anyDType, type DType, floats, isFloating } from "../dtype.js";
 import { OpError } from "../errors.js";
 import type { Expr, ScalarFn } from "../kernel/ir.js";
 import type { ExprPool } from "../kernel/simplify.js";
 import { apply, type Tensor } from "../tensor.js";
-import { anyDType, checkTensor, elementwiseSpec, floats } from "./check.js";
+import { checkTensor, elementwiseSpec } from "./check.js";
 import { filled, filledLike } from "./leaf.js";
 import { broadcastAll, deviceOf, elementwise, type Operand, operandTensor, resultType } from "./operands.js";
 import { defineOp, nonDifferentiable, type OpRecord, type Sample } from "./record.js";

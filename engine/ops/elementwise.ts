@@ -1,11 +1,11 @@
 /** Arithmetic, element by element. Functions promote dtypes and broadcast; records see equal shapes and dtypes. */
-import { type DType, isFloating } from "../dtype.js";
+import { anyDType, type DType, floats, isFloating, numbers } from "../dtype.js";
 import { OpError } from "../errors.js";
 import type { Expr, ScalarFn } from "../kernel/ir.js";
 import type { ExprPool } from "../kernel/simplify.js";
 import { apply, type Tensor } from "../tensor.js";
 import { cast } from "./cast.js";
-import { anyDType, checkOptions, checkTensor, elementwiseSpec, floatingType, floats, numbers } from "./check.js";
+import { checkOptions, checkTensor, elementwiseSpec, floatingType } from "./check.js";
 import { floor, log, sqrt, trunc } from "./elementwise-float.js";
 import { eq, ge, gt, logicalAnd, lt, ne, unmovedBy, where } from "./elementwise-logic.js";
 import { filledLike } from "./leaf.js";

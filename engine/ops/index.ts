@@ -2,13 +2,13 @@
  * Indices that are data: reading at them, and adding at them. An index that was given from the host is checked at the call; any other is
  * checked by the device when the plan runs (`checked: false`), and addresses are clamped meanwhile.
  */
-import { isFloating } from "../dtype.js";
+import { isFloating, numbers } from "../dtype.js";
 import { OpError } from "../errors.js";
 import type { Expr } from "../kernel/ir.js";
 import { normalizeDim, type Shape, sameShape, showShape } from "../shape.js";
 import { apply, type Tensor } from "../tensor.js";
 import { cast } from "./cast.js";
-import { checkInteger, checkTensor, hostValues, numbers } from "./check.js";
+import { checkInteger, checkTensor, hostValues } from "./check.js";
 import { add } from "./elementwise.js";
 import { unmovedBy } from "./elementwise-logic.js";
 import { defineOp, nonDifferentiable, type OpRecord, type Spec } from "./record.js";

@@ -1,11 +1,11 @@
 /** Reductions over dims. */
-import { type DType, isFloating } from "../dtype.js";
+import { anyDType, type DType, isFloating, numbers } from "../dtype.js";
 import { OpError } from "../errors.js";
 import type { Combine, Expr } from "../kernel/ir.js";
 import { normalizeDims, numel, type Shape, showShape } from "../shape.js";
 import { apply, type Tensor } from "../tensor.js";
 import { cast } from "./cast.js";
-import { anyDType, checkOptions, checkTensor, numbers } from "./check.js";
+import { checkOptions, checkTensor } from "./check.js";
 import { add, div, mul } from "./elementwise.js";
 import { eq, isnan, logicalAnd, where } from "./elementwise-logic.js";
 import { filledLike, iota } from "./leaf.js";

@@ -1,10 +1,10 @@
 /** Running sums. */
-import { type DType, isFloating } from "../dtype.js";
+import { type DType, isFloating, numbers } from "../dtype.js";
 import { OpError } from "../errors.js";
 import { normalizeDim } from "../shape.js";
 import { apply, type Tensor } from "../tensor.js";
 import { cast } from "./cast.js";
-import { checkInteger, checkOptions, checkTensor, numbers } from "./check.js";
+import { checkInteger, checkOptions, checkTensor } from "./check.js";
 import { ge, le, where } from "./elementwise-logic.js";
 import { iota } from "./leaf.js";
 import { defineOp, type OpRecord } from "./record.js";

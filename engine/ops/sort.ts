@@ -6,14 +6,14 @@
  * short lines (an exchange network needs log² n kernels), and hopeless for long ones: above `LONGEST_COUNTED` the order comes from the
  * host (`hostCall`), by the same comparison. Both give the same integers, so the choice, made by shape alone, cannot be seen in a result.
  */
-import { hostArray, isFloating, type TypedArray } from "../dtype.js";
+import { hostArray, isFloating, numbers, type TypedArray } from "../dtype.js";
 import { OpError } from "../errors.js";
 import type { Expr } from "../kernel/ir.js";
 import type { ExprPool } from "../kernel/simplify.js";
 import { normalizeDim, type Shape, sameShape, showShape } from "../shape.js";
 import { apply, type Tensor } from "../tensor.js";
 import { cast } from "./cast.js";
-import { checkInteger, checkOptions, checkTensor, numbers } from "./check.js";
+import { checkInteger, checkOptions, checkTensor } from "./check.js";
 import { hostCall } from "./host.js";
 import { scatterSumOp, sliceTo } from "./index.js";
 import { filled, iota } from "./leaf.js";

@@ -1,8 +1,8 @@
 /** Sliding windows along one dim, and their adjoint: each other's gradient. */
+import { numbers } from "../dtype.js";
 import { OpError } from "../errors.js";
 import { showShape } from "../shape.js";
 import { apply, type Tensor } from "../tensor.js";
-import { numbers } from "./check.js";
 import { defineOp, type OpRecord } from "./record.js";
 
 export interface WindowAttrs extends Record<string, unknown> {
