@@ -1,7 +1,14 @@
 #!/usr/bin/env node
 /** The command `crabro`. */
+import { constants } from "node:os";
 import { main } from "./commands/program.js";
 import { environmentIn, runAgain } from "./software.js";
+
+// Whoever reads along may have seen enough, as in `crabro models | head`: that is no defect, and the rest is not wanted.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(128 + constants.signals.SIGPIPE);
+});
 
 const argv = process.argv.slice(2);
 const env = environmentIn(argv);

@@ -1,6 +1,8 @@
 /** What a user gets wrong is one line on stderr and status 2. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { main } from "../../cli/commands/program.js";
@@ -78,6 +80,16 @@ describe("help", () => {
   it("comes without a command", async () => {
     expect(await main([])).toBe(0);
     expect(output).toContain("Usage: crabro");
+  });
+  it("may be read in part", async () => {
+    const child = spawn(process.execPath, ["--import", "tsx", "cli/main.ts", "train", "--help"]);
+    let said = "";
+    child.stderr.on("data", (text) => {
+      said += text;
+    });
+    child.stdout.destroy();
+    const [status] = await once(child, "close");
+    expect([status, said]).toEqual([128 + constants.signals.SIGPIPE, ""]);
   });
   it("tells the version", async () => {
     expect(await main(["--version"])).toBe(0);
