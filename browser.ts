@@ -9,7 +9,7 @@ export * from "./autograd/index.js";
 export { type CpuOptions, createCpuBackend } from "./backends/cpu/index.js";
 export { createGpujsBackend } from "./backends/gpujs/index.js";
 export { createWasmBackend } from "./backends/wasm/index.js";
-export { createWebgpuBackend } from "./backends/webgpu/index.js";
+export { createWebgpuBackend, tuner } from "./backends/webgpu/index.js";
 export * from "./engine/core.js";
 export * as nn from "./models/nn/index.js";
 export { Module, Parameter } from "./models/nn/index.js";

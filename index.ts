@@ -22,14 +22,14 @@ registerBackend("wasm", async ({ maxBytes, relaxed, threads, callerCycles }) =>
   }),
 );
 const openWebgpu = async ({ software, limits, maxBytes, kernels, schedule, tune }: DeviceOptions) => {
-  const { createWebgpuBackend } = await import("./backends/webgpu/index.js");
+  const { createWebgpuBackend, tuner } = await import("./backends/webgpu/index.js");
   return createWebgpuBackend({
     ...(typeof software === "boolean" ? { software } : {}),
     ...(limits === "default" ? { limits } : {}),
     ...(typeof maxBytes === "number" ? { maxBytes } : {}),
     ...(kernels === "software" || kernels === "hardware" ? { kernels } : {}),
     ...(typeof schedule === "number" ? { schedule } : {}),
-    ...(typeof tune === "boolean" ? { tune } : {}),
+    ...(tune === true ? { tune: await tuner() } : {}),
   });
 };
 registerBackend("webgpu", openWebgpu);

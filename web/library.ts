@@ -1,5 +1,6 @@
 /** The library as one ES module for pages: `crabro/browser`. */
 import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Plugin } from "esbuild";
 import ts from "typescript";
 import { bundle } from "./bundle.js";
@@ -9,7 +10,7 @@ import { bundle } from "./bundle.js";
  * documents read in the records of operations is left out.
  */
 export async function buildLibrary(): Promise<Uint8Array> {
-  const files = await bundle(["browser.ts"], { splitting: false, external: ["gpu.js"], plugins: [withoutNotes] });
+  const files = await bundle(["browser.ts"], { splitting: false, external: ["gpu.js"], plugins: [withoutNotes, fflateAsValue] });
   const [library, ...others] = files.values();
   if (others.length > 0) throw new Error(`the library is to be one file; it is ${[...files.keys()].join(", ")}`);
   return new TextEncoder().encode(withPureValues(new TextDecoder().decode(library)));
@@ -31,6 +32,25 @@ const withoutNotes: Plugin = {
       contents: stripNotes(readFileSync(path, "utf8")),
       loader: "ts",
     }));
+  },
+};
+
+/** fflate computes tables as it is loaded, which no bundler would leave out: all that is used of it is computed at once, as one value. */
+const fflateAsValue: Plugin = {
+  name: "fflate-as-value",
+  setup({ esbuild, onLoad }) {
+    onLoad({ filter: /[\\/]fflate[\\/]esm[\\/]browser\.js$/ }, async ({ path }) => {
+      const stdin = { contents: `export { inflateSync } from ${JSON.stringify(path)};`, resolveDir: dirname(path) };
+      const { outputFiles } = await esbuild.build({
+        stdin,
+        bundle: true,
+        format: "iife",
+        globalName: "fflate",
+        target: "chrome126",
+        write: false,
+      });
+      return { contents: `${outputFiles[0].text}export const inflateSync = fflate.inflateSync;` };
+    });
   },
 };
 

@@ -1,8 +1,9 @@
 /** The JavaScript text of constants and scalar functions. */
 import { type DType, isFloating } from "../../engine/dtype.js";
 import { InternalError } from "../../engine/errors.js";
+import { erf } from "../../engine/kernel/erf.js";
 import type { CallExpr, Combine } from "../../engine/kernel/ir.js";
-import { castValue, erf, floorDivide, floorModulo, jumps, power, roundHalfEven, threefry2x32 } from "../../engine/kernel/scalar.js";
+import { castValue, floorDivide, floorModulo, jumps, power, roundHalfEven, threefry2x32 } from "../../engine/kernel/scalar.js";
 import { javaScriptWords } from "../loops/names.js";
 import { asNumber, atom, binary, call, type Dialect, operand, prefix, strength, type Text } from "../loops/text.js";
 

@@ -14,8 +14,7 @@ import { Staging } from "./staging.js";
 import { subgroupSize } from "./subgroups.js";
 import { hardwareMachine, type Machine, softwareMachine } from "./tile.js";
 import { runTimed } from "./timing.js";
-import { type Measure, measureOn, type Tuned, Tuner } from "./tuner.js";
-import { openStore, type TuningStore, Tunings } from "./tunings.js";
+import type { MakeTuner, Tuned, Tuner } from "./tuner.js";
 
 export interface WebgpuOptions extends AdapterOptions {
   /** Refuse to hold more than this. */
@@ -27,16 +26,10 @@ export interface WebgpuOptions extends AdapterOptions {
   /** Which of a kernel's schedules is taken, from the one that should be fastest (0, the default) on. All give the same bits. */
   readonly schedule?: number;
   /**
-   * Measure schedules of kernels that have much to do, take the fastest, and remember it in a file (in pages, in localStorage). Default false: a
-   * kernel's first compilation on an adapter then takes as long as compiling and running some eight of them. Without effect beside `schedule`.
+   * `tuner()`: measure schedules of kernels that have much to do, and take the fastest. By default none are: a kernel's first compilation on an
+   * adapter then takes as long as compiling and running some eight of them. Without effect beside `schedule`.
    */
-  readonly tune?: boolean | Partial<TuneOptions>;
-}
-
-/** What the tuner does by itself where it is not told otherwise. */
-export interface TuneOptions {
-  readonly store: TuningStore;
-  readonly measure: Measure;
+  readonly tune?: MakeTuner;
 }
 
 interface WebgpuBuffer extends BufferHandle {
@@ -60,9 +53,8 @@ const maxBindGroups = 1024;
 
 /** Opens a device on an adapter of its own. */
 export async function createWebgpuBackend(options: WebgpuOptions = {}): Promise<Backend> {
-  const store = options.tune ? ((options.tune === true ? null : options.tune.store) ?? (await openStore())) : null;
   const opened = await openDevice(options);
-  return new WebgpuBackend(opened, options, store, await subgroupSize(opened.device));
+  return new WebgpuBackend(opened, options, await subgroupSize(opened.device));
 }
 
 class WebgpuBackend implements Backend {
@@ -89,7 +81,6 @@ class WebgpuBackend implements Backend {
   constructor(
     private readonly opened: Opened,
     private readonly options: WebgpuOptions,
-    store: TuningStore | null,
     members: number,
   ) {
     const { device } = opened;
@@ -108,11 +99,10 @@ class WebgpuBackend implements Backend {
     this.pipelines = new Pipelines(device);
     this.staging = new Staging(device);
     this.queue = new Queue(device, options.queue);
-    const { tune, schedule } = options;
-    const measure =
-      (typeof tune === "object" && tune.measure) ||
-      measureOn(device, this.pipelines, this.staging, () => (options.maxBytes ?? Infinity) - this.bytes);
-    this.tuner = store === null || schedule !== undefined ? null : new Tuner(opened.description, this.machine, new Tunings(store), measure);
+    const { machine, pipelines, staging } = this;
+    const room = (): number => (options.maxBytes ?? Infinity) - this.bytes;
+    const tune = options.schedule === undefined ? options.tune : undefined;
+    this.tuner = tune?.({ adapter: opened.description, machine, device, pipelines, staging, room }) ?? null;
     device.addEventListener("uncapturederror", ({ error }) => {
       this.failure ??= new BackendError(name, error.message);
     });

@@ -11,7 +11,7 @@ import { type Program, pointsOf } from "./shader.js";
 import type { Staging } from "./staging.js";
 import type { Machine } from "./tile.js";
 import { type Encode, runTimed } from "./timing.js";
-import type { Tuning, Tunings } from "./tunings.js";
+import { openStore, type Tuning, type TuningStore, Tunings } from "./tunings.js";
 
 /** Milliseconds of a launch of each program; null where it does not run. Null in all where nothing could be measured. */
 export type Measure = (kernel: LoopKernel, programs: readonly Program[]) => Promise<readonly (number | null)[] | null>;
@@ -114,6 +114,34 @@ const rounds = 3;
 /** Launches of one submit: as many as take so long together. */
 const millisecondsOfRound = 2;
 const maxRepeats = 32;
+
+/** What a backend has of a device, and how many bytes may still be taken there. */
+export interface TunedDevice {
+  readonly adapter: string;
+  readonly machine: Machine;
+  readonly device: GPUDevice;
+  readonly pipelines: Pipelines;
+  readonly staging: Staging;
+  readonly room: () => number;
+}
+
+export type MakeTuner = (on: TunedDevice) => Tuner;
+
+/** What the tuner does by itself where it is not told otherwise. */
+export interface TuneOptions {
+  readonly store: TuningStore;
+  readonly measure: Measure;
+}
+
+/**
+ * The option `tune` of the backend. What it finds is remembered in a file (in pages, in localStorage). Apart from the backend, so that pages
+ * which do not tune are spared it.
+ */
+export async function tuner(options: Partial<TuneOptions> = {}): Promise<MakeTuner> {
+  const tunings = new Tunings(options.store ?? (await openStore()));
+  return ({ adapter, machine, device, pipelines, staging, room }) =>
+    new Tuner(adapter, machine, tunings, options.measure ?? measureOn(device, pipelines, staging, room));
+}
 
 /** Runs programs on scratch buffers of the kernel's sizes, which are freed again. `room`: bytes that may be taken. */
 export function measureOn(device: GPUDevice, pipelines: Pipelines, staging: Staging, room: () => number): Measure {

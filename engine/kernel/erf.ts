@@ -5,6 +5,8 @@
  * Permission to use, copy, modify, and distribute this software is freely granted, provided that this notice is preserved.
  */
 
+import { evaluate } from "./scalar.js";
+
 /** Horner's rule, coefficients from the constant upwards. */
 function polynomial(x: number, coefficients: readonly number[]): number {
   let sum = 0;
@@ -67,3 +69,6 @@ export function erf(x: number): number {
   const complement = (Math.exp(-z * z - 0.5625) * Math.exp((z - a) * (z + a) + ratio)) / a;
   return Math.sign(x) * (1 - complement);
 }
+
+/** Any scalar function of already evaluated arguments, erf included. */
+export const evaluateFn: typeof evaluate = (fn, args, ...dtypes) => (fn === "erf" ? erf(args[0]) : evaluate(fn, args, ...dtypes));

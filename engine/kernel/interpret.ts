@@ -3,6 +3,7 @@
  */
 import { isFloating, type TypedArray } from "../dtype.js";
 import { InternalError } from "../errors.js";
+import { evaluateFn } from "./erf.js";
 import type { Axis, Combine, Expr, Kernel, Store, Template, TemplateKernel } from "./ir.js";
 import { evaluate, identityOf } from "./scalar.js";
 
@@ -45,7 +46,7 @@ export class Environment {
         const value =
           e.fn === "where"
             ? this.evaluate(this.evaluate(e.args[0]) !== 0 ? e.args[1] : e.args[2])
-            : evaluate(
+            : evaluateFn(
                 e.fn,
                 e.args.map((arg) => this.evaluate(arg)),
                 e.dtype,

@@ -1,13 +1,10 @@
 /**
- * What each scalar function means, in JavaScript numbers. Constant folding and the interpreter both ask here, and every backend is
- * tested against it. Floats are doubles throughout: a float32 result is rounded when it is stored, cast, or about to lose its fraction.
+ * What each scalar function but erf (`erf.ts`) means, in JavaScript numbers. Constant folding and the interpreter both ask here, and every
+ * backend is tested against it. Floats are doubles throughout: a float32 result is rounded when it is stored, cast, or about to lose its fraction.
  */
 import { type DType, isFloating } from "../dtype.js";
 import { InternalError } from "../errors.js";
-import { erf } from "./erf.js";
 import type { Combine, ScalarFn } from "./ir.js";
-
-export { erf };
 
 const intMin = -(2 ** 31);
 const intMax = 2 ** 31 - 1;
@@ -169,7 +166,6 @@ const floatFunctions: { readonly [fn in ScalarFn]?: (a: number, b: number) => nu
   sinh: Math.sinh,
   cosh: Math.cosh,
   tanh: Math.tanh,
-  erf,
   floor: Math.floor,
   ceil: Math.ceil,
   round: roundHalfEven,
@@ -179,7 +175,7 @@ const floatFunctions: { readonly [fn in ScalarFn]?: (a: number, b: number) => nu
 /** Functions that jump: a double a little off a whole number would land elsewhere than the float32 that it stands for. */
 export const jumps: ReadonlySet<ScalarFn> = new Set(["floor", "ceil", "round", "trunc"]);
 
-/** `fn` of already evaluated arguments. `dtype` is the result's, `argDType` that of the first argument. */
+/** `fn`, not erf, of already evaluated arguments. `dtype` is the result's, `argDType` that of the first argument. */
 export function evaluate(fn: ScalarFn, args: readonly number[], dtype: DType, argDType: DType): number {
   const [first = 0, b = 0, c = 0, d = 0] = args;
   const a = argDType === "float32" && jumps.has(fn) ? Math.fround(first) : first;

@@ -10,7 +10,7 @@ import { Pipelines } from "../../backends/webgpu/pipelines.js";
 import type { Program } from "../../backends/webgpu/shader.js";
 import { Staging } from "../../backends/webgpu/staging.js";
 import { softwareMachine } from "../../backends/webgpu/tile.js";
-import { type Measure, measureOn, Tuner } from "../../backends/webgpu/tuner.js";
+import { type Measure, measureOn, Tuner, tuner } from "../../backends/webgpu/tuner.js";
 import { openStorage, openStore, type TuningStore, Tunings } from "../../backends/webgpu/tunings.js";
 import type { LoopKernel } from "../../engine/kernel/ir.js";
 import { Device, device, matmul, type Tensor, tensor } from "../../index.js";
@@ -95,8 +95,8 @@ describe("a device that tunes", () => {
 
     const store = memoryStore();
     const measure = vi.fn(measureAs(2));
-    const tune = { store, measure };
     for (const times of [1, 2]) {
+      const tune = await tuner({ store, measure });
       const { on, compiled } = await webgpu({ tune, subgroups: false });
       expect(await large(on), `opening ${times}`).toEqual(want);
       await small(on);
@@ -139,7 +139,7 @@ describe("a device that tunes", () => {
 
   it("measures nothing where a schedule is given", async () => {
     const measure = vi.fn(measureAs(0));
-    const { on } = await webgpu({ schedule: 1, tune: { store: memoryStore(), measure } });
+    const { on } = await webgpu({ schedule: 1, tune: await tuner({ store: memoryStore(), measure }) });
     await large(on);
     expect(measure).not.toHaveBeenCalled();
   });

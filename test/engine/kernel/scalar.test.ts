@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { DType } from "../../../engine/dtype.js";
+import { erf } from "../../../engine/kernel/erf.js";
 import type { ScalarFn } from "../../../engine/kernel/ir.js";
-import { castValue, erf, evaluate, identityOf, threefry2x32 } from "../../../engine/kernel/scalar.js";
+import { castValue, evaluate, identityOf, threefry2x32 } from "../../../engine/kernel/scalar.js";
 
 const int = (fn: ScalarFn, ...args: number[]): number => evaluate(fn, args, "int32", "int32");
 const float = (fn: ScalarFn, ...args: number[]): number => evaluate(fn, args, "float32", "float32");
