@@ -1,8 +1,8 @@
 /** The `wasm` backend: every kernel becomes a WebAssembly module over one memory, run by threads where there are any. */
 import { type DType, dtypeBytes, hostArray, type TypedArray } from "../../engine/dtype.js";
 import { BackendError } from "../../engine/errors.js";
+import { kernelKey } from "../../engine/kernel/canon.js";
 import type { Kernel, LoopKernel, TemplateKernel } from "../../engine/kernel/ir.js";
-import { printKernel } from "../../engine/kernel/print.js";
 import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime } from "../backend.js";
 import { makeTransform } from "../loops/lines.js";
 import { floats, get, Locals, ModuleWriter, v128 } from "./binary.js";
@@ -332,7 +332,7 @@ export class WasmBackend implements Backend {
 
   private cached(kernel: Kernel, make: () => LoopModule): Compiled {
     // The name says nothing of what is computed.
-    const source = printKernel({ ...kernel, name: "kernel" });
+    const source = kernelKey({ ...kernel, name: "kernel" });
     let known = this.compiled.get(source);
     if (known === undefined) {
       const loops = this.load(kernel, source, make);

@@ -1,9 +1,9 @@
 /** Runs plans in order on one backend. Where everything is compiled and no host call waits, a plan is posted at once. */
 import { type Backend, type BufferHandle, type Executable, type Launch, type LaunchTime, sourceText } from "../../backends/backend.js";
-import { debugLevel, debugLog } from "../debug.js";
+import { debugLevel, debugLog, shownKernel } from "../debug.js";
 import { hostArray, type TypedArray } from "../dtype.js";
 import { BackendError, InternalError } from "../errors.js";
-import { printKernel } from "../kernel/print.js";
+import { kernelKey } from "../kernel/canon.js";
 import type { HostFunction } from "../ops/host.js";
 import type { HostStep, KernelStep, Plan } from "../schedule/plan.js";
 import type { CompiledPlan } from "./cache.js";
@@ -88,10 +88,10 @@ export class Executor {
   }
 
   private executable({ kernel, info }: KernelStep): Executable | Promise<Executable> {
-    const key = printKernel(kernel);
+    const key = kernelKey(kernel);
     const known = this.executables.get(key);
     if (known !== undefined) return known;
-    debugLog(5, () => key);
+    debugLog(5, () => shownKernel(kernel) ?? key);
     const made = attempt(
       () => this.backend.compile(kernel),
       `${info.ops.join(" + ")}${info.modules.length > 0 ? ` in ${info.modules.join(", ")}` : ""}`,

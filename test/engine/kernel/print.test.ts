@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { kernelKey } from "../../../engine/kernel/canon.js";
 import type { Expr, Kernel } from "../../../engine/kernel/ir.js";
 import { printExpr, printKernel } from "../../../engine/kernel/print.js";
 import { ExprPool } from "../../../engine/kernel/simplify.js";
@@ -52,7 +53,7 @@ describe("kernels as text", () => {
   });
 });
 
-test("the text does not depend on the order in which a pool made its expressions", () => {
+test("text and key do not depend on the order in which a pool made its expressions", () => {
   fc.assert(
     fc.property(tree, condition, fc.array(fc.oneof(tree, condition), { maxLength: 6 }), (value, guard, before) => {
       const kernel = (disturbance: typeof before, reversed: boolean): Kernel => {
@@ -73,15 +74,15 @@ test("the text does not depend on the order in which a pool made its expressions
         const g = made ?? build(pool, guard, leaves);
         return { kind: "loops", name: "k", buffers: [write(144, "int32")], axes, stages: [], stores: [store(0, index, v, { guard: g })] };
       };
-      expect(printKernel(kernel(before, true))).toBe(printKernel(kernel([], false)));
+      for (const text of [printKernel, kernelKey]) expect(text(kernel(before, true))).toBe(text(kernel([], false)));
     }),
     { numRuns: Number(process.env.FUZZ_RUNS ?? 500) },
   );
 });
 
-test("kernels that differ anywhere differ in text", () => {
+test("kernels that differ anywhere differ in text and key", () => {
   const base = matmul();
-  const texts = [
+  const kernels: readonly Kernel[] = [
     base,
     matmul(3, 4, 6),
     { ...base, name: "other" },
@@ -90,6 +91,6 @@ test("kernels that differ anywhere differ in text", () => {
     { ...base, stages: [{ ...base.stages[0], combine: "max" as const }] },
     { ...base, stages: [{ ...base.stages[0], structure: null }] },
     { ...base, stores: [{ ...base.stores[0], guard: new ExprPool().bool(true) }] },
-  ].map(printKernel);
-  expect(new Set(texts).size).toBe(texts.length);
+  ];
+  for (const text of [printKernel, kernelKey]) expect(new Set(kernels.map(text)).size).toBe(kernels.length);
 });
