@@ -49,7 +49,10 @@ export class Writer extends StageWriter {
   value(e: Expr): Code {
     if (e.op === "const") return constant(e.value, e.dtype);
     if (e.op === "axis") {
-      if (!this.lanes.has(e.axis)) return get(this.axisLocals.get(e.axis) as number);
+      if (!this.lanes.has(e.axis)) {
+        this.counted.add(e.axis);
+        return get(this.axisLocals.get(e.axis) as number);
+      }
       return this.remembered("lanes", this.root(), v128, () => vector.ints([0, 1, 2, 3]));
     }
     if (e.op === "acc") return this.result(e.stage);

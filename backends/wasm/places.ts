@@ -138,8 +138,10 @@ export abstract class MemoryWriter extends ScopeWriter {
     if (factor.op !== "axis" || step === undefined || this.axisBlocks.get(factor.axis) !== home || outer === null) return null;
     const stride = Math.imul(coefficient, scale);
     const local = this.locals.add(i32);
-    home.entry.push(set(local, addTerm(outer, this.value(factor), stride)));
-    home.advance.push(set(local, int.add(get(local), int.const(Math.imul(stride, step)))));
+    const bytes = Math.imul(stride, step);
+    home.entry.push(set(local, addTerm(outer, get(this.axisLocals.get(factor.axis) as number), stride)));
+    home.advance.push(set(local, int.add(get(local), int.const(bytes))));
+    home.place ??= { local, bytes };
     return get(local);
   }
 

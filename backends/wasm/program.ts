@@ -42,7 +42,7 @@ const taskCycles = 20_000;
 /** Cycles of a group below which one thread does it alone. */
 const aloneCycles = 30_000;
 /** Tasks of one call for each thread, so that no thread waits long for another. */
-const tasksPerThread = 6;
+const tasksPerThread = 16;
 
 interface Item {
   readonly call: number;

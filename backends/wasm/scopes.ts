@@ -15,6 +15,8 @@ export class Block {
   /** Of a loop: what is done before its first round, and after each. */
   readonly entry: Code[] = [];
   readonly advance: Code[] = [];
+  /** Of a loop: a place that moves on by so many bytes a round, if there is one. */
+  place: { readonly local: number; readonly bytes: number } | null = null;
   holdsLoop = false;
   /** A loop around parts of one loop. */
   isStrip = false;
@@ -37,6 +39,8 @@ export abstract class ScopeWriter {
   protected readonly axisBlocks = new Map<Axis, Block>();
   /** Of axes that are loops of their own. */
   protected readonly steps = new Map<Axis, number>();
+  /** Axes whose value itself is asked for, and not only places that move on with it. */
+  protected readonly counted = new Set<Axis>();
 
   constructor(
     protected readonly pool: ExprPool,
@@ -120,13 +124,24 @@ export abstract class ScopeWriter {
   protected openRounds(axis: Axis, local: number, from: Code, to: Code, step: number, mayBeEmpty: boolean): void {
     this.axisLocals.set(axis, local);
     const block: Block = new Block(this.block, true, mayBeEmpty, (body) => {
-      const next = set(local, int.add(get(local), int.const(step)));
-      const loop: Code = [set(local, from), block.entry, repeat([body, block.advance, next], int.lt(get(local), to))];
+      const loop: Code = [set(local, from), block.entry, this.rounds(axis, local, to, step, block, body)];
       return mayBeEmpty ? when(int.lt(from, to), loop) : loop;
     });
     this.block = block;
     this.axisBlocks.set(axis, block);
     this.steps.set(axis, step);
+  }
+
+  /** From the axis' value to `to`: counted by a place that moves on, where nobody wants the value itself. */
+  private rounds(axis: Axis, local: number, to: Code, step: number, { place, advance }: Block, body: readonly Code[]): Code {
+    if (place === null || step !== 1 || this.counted.has(axis)) {
+      const next = set(local, int.add(get(local), int.const(step)));
+      return repeat([body, advance, next], int.lt(get(local), to));
+    }
+    const end = this.locals.add(i32);
+    const bytes = int.mul(int.sub(to, get(local)), int.const(place.bytes));
+    const loop = repeat([body, advance], int.ne(get(place.local), get(end)));
+    return [set(end, int.add(get(place.local), bytes)), loop, set(local, to)];
   }
 
   openBranch(condition: Expr): void {
