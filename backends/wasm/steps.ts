@@ -121,7 +121,8 @@ function groupWork({ stages }: Group): number {
   const [first] = stages;
   if (first.kind !== "reduction") return 4;
   const rounds = sizeOf(first.loops.map((loop) => loop.axis));
-  return rounds * (1 + cyclesOf(stages.flatMap((stage) => (stage.kind === "reduction" ? [stage.body] : []))));
+  const turns = 1 + (first.turns?.length ?? 0);
+  return turns * rounds * (1 + cyclesOf(stages.flatMap((stage) => (stage.kind === "reduction" ? [stage.body] : []))));
 }
 
 function workOf(nest: VectorNest, groups: readonly Group[]): number {
