@@ -80,7 +80,6 @@ export function flatten(e: Expr, fn: "and" | "or"): readonly Expr[] {
 }
 
 const noAxes: ReadonlySet<Axis> = new Set();
-const axesMemo = new WeakMap<Expr, ReadonlySet<Axis>>();
 
 /** The operands of an expression, indices and guards included. */
 export function children(e: Expr): readonly Expr[] {
@@ -101,43 +100,42 @@ export function children(e: Expr): readonly Expr[] {
 /** `e` and the expressions below it, operands first; nothing that `skip` rules out. Without recursion: fused chains are long. */
 export function postorder(e: Expr, skip: (e: Expr) => boolean): readonly Expr[] {
   const order: Expr[] = [];
-  const entered = new Set<Expr>();
   const listed = new Set<Expr>();
-  const stack: Expr[] = [e];
-  for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-    if (entered.has(top) || skip(top)) {
-      stack.pop();
-      // What several expressions share can wait on the stack more than once.
-      if (entered.has(top) && !listed.has(top)) order.push(top);
-      listed.add(top);
-    } else {
-      entered.add(top);
+  const stack: Expr[] = skip(e) ? [] : [e];
+  while (stack.length > 0) {
+    const top = stack[stack.length - 1];
+    const height = stack.length;
+    // What several expressions share can wait on the stack more than once.
+    if (!listed.has(top)) {
       const below = children(top);
-      for (let i = below.length - 1; i >= 0; i--) if (!entered.has(below[i])) stack.push(below[i]);
+      for (let i = below.length - 1; i >= 0; i--) if (!listed.has(below[i]) && !skip(below[i])) stack.push(below[i]);
+      if (stack.length > height) continue;
+      listed.add(top);
+      order.push(top);
     }
+    stack.pop();
   }
   return order;
 }
 
 /** The axes an expression depends on. */
-export function axesOf(e: Expr): ReadonlySet<Axis> {
-  const known = axesMemo.get(e);
-  if (known !== undefined) return known;
-  for (const node of postorder(e, (below) => axesMemo.has(below))) axesMemo.set(node, ownAxes(node));
-  return axesMemo.get(e) ?? noAxes;
-}
+export const axesOf = (e: Expr): ReadonlySet<Axis> => e.axes;
 
-/** The axes of an expression whose operands' are known. */
-function ownAxes(e: Expr): ReadonlySet<Axis> {
-  if (e.op === "axis") return new Set([e.axis]);
+/** Those that any of the expressions depends on. */
+export function allAxes(parts: readonly Expr[]): ReadonlySet<Axis> {
   let axes = noAxes;
-  for (const child of children(e)) {
-    // Most nodes depend on what one of their operands depends on: share its set.
-    const more = axesMemo.get(child) ?? noAxes;
+  for (const { axes: more } of parts) {
+    // Most expressions depend on what one of their operands depends on: share its set.
     if (axes.size === 0) axes = more;
-    else if (more !== axes && [...more].some((axis) => !axes.has(axis))) axes = new Set([...axes, ...more]);
+    else if (more !== axes && !isSubset(more, axes)) axes = isSubset(axes, more) ? more : new Set([...axes, ...more]);
   }
   return axes;
+}
+
+function isSubset(part: ReadonlySet<Axis>, whole: ReadonlySet<Axis>): boolean {
+  if (part.size > whole.size) return false;
+  for (const axis of part) if (!whole.has(axis)) return false;
+  return true;
 }
 
 /**

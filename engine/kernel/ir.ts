@@ -85,6 +85,8 @@ interface ExprBase {
   /** Bounds of an int32 expression over all axis values (±Infinity where unknown); used to simplify and to verify. */
   readonly lo: number;
   readonly hi: number;
+  /** All that it depends on. */
+  readonly axes: ReadonlySet<Axis>;
 }
 export interface ConstExpr extends ExprBase {
   readonly op: "const";

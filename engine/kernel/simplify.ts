@@ -3,7 +3,7 @@
  * other code has to: index arithmetic in `integers.ts`, truth and floats in `booleans.ts` and `floats.ts`.
  */
 import { type DType, isFloating } from "../dtype.js";
-import { axesOf, fitsInt, intMax, intMin, postorder } from "./affine.js";
+import { allAxes, children, fitsInt, intMax, intMin } from "./affine.js";
 import { conjunction, disjunction, exclusive, negation, select } from "./booleans.js";
 import { simplifyFloat } from "./floats.js";
 import { addInts, divideInts, equalInts, modInts, multiplyInts, orderInts, scaleInt } from "./integers.js";
@@ -12,26 +12,62 @@ import { castValue, evaluate, resultDType } from "./scalar.js";
 
 export { affine, axesOf, conjuncts, mixedRadix } from "./affine.js";
 
-/** The fields that the pool fills in. */
-type Draft<E> = E extends unknown ? Omit<E, "id" | "lo" | "hi"> : never;
+/** Expressions by what tells them apart: a number wherever one will do, as no other key is found as fast. */
+type Table = Map<number | string, Expr>;
+
+/** Of the arguments of one function. */
+function keyOf(args: readonly Expr[]): number | string {
+  if (args.length === 2) return args[0].id * 2 ** 26 + args[1].id;
+  return args.length === 1 ? args[0].id : args.map((arg) => arg.id).join();
+}
+
+/** A cast alone may have several dtypes of the same arguments. */
+const nameOf = (fn: ScalarFn, dtype: DType): string => (fn === "cast" ? `cast ${dtype}` : fn);
+
+function tableOf(tables: Map<string, Table>, name: string): Table {
+  let table = tables.get(name);
+  if (table === undefined) {
+    table = new Map();
+    tables.set(name, table);
+  }
+  return table;
+}
+
+function added(table: Table, key: number | string, e: Expr): Expr {
+  table.set(key, e);
+  return e;
+}
+
+const noAxes: ReadonlySet<Axis> = new Set();
+const unbounded = { lo: -Infinity, hi: Infinity } as const;
+
+/** Bounds outside of int32 mean that the value may wrap to anything. */
+const bounds = (dtype: DType, lo: number, hi: number): readonly [number, number] =>
+  dtype === "int32" && fitsInt(lo, hi) ? [lo, hi] : [-Infinity, Infinity];
 
 const mask = (e: Expr): number => (e.lo >= 0 ? e.hi : Infinity);
 
 export class ExprPool {
-  private readonly interned = new Map<string, Expr>();
+  /** By kind, dtype or function. */
+  private readonly interned = new Map<string, Table>();
   /** What a call on int32 or bool arguments came out as: index arithmetic is asked for again and again. */
-  private readonly simplified = new Map<string, Expr>();
+  private readonly simplified = new Map<string, Table>();
   private axisCount = 0;
+  private count = 0;
 
   /** Expressions made so far. */
   get size(): number {
-    return this.interned.size;
+    return this.count;
   }
 
   const(value: number, dtype: DType): Expr {
     const stored = castValue(value, dtype);
-    const key = Object.is(stored, -0) ? "-0" : String(stored);
-    return this.intern(`${dtype} ${key}`, { op: "const", value: stored, dtype }, stored, stored);
+    const table = tableOf(this.interned, dtype);
+    const key = Object.is(stored, -0) ? "-0" : stored;
+    const known = table.get(key);
+    if (known !== undefined) return known;
+    const [lo, hi] = bounds(dtype, stored, stored);
+    return added(table, key, { op: "const", id: this.count++, dtype, lo, hi, axes: noAxes, value: stored });
   }
 
   int(value: number): Expr {
@@ -49,50 +85,61 @@ export class ExprPool {
   /** The loop variable; an axis of one step (or none) is 0. */
   axis(axis: Axis): Expr {
     if (axis.size <= 1) return this.int(0);
-    return this.intern(`axis ${axis.id}`, { op: "axis", axis, dtype: "int32" }, 0, axis.size - 1);
+    const table = tableOf(this.interned, "axis");
+    const known = table.get(axis.id);
+    if (known !== undefined) return known;
+    const id = this.count++;
+    return added(table, axis.id, { op: "axis", id, dtype: "int32", lo: 0, hi: axis.size - 1, axes: new Set([axis]), axis });
   }
 
   load(buffer: number, index: Expr, dtype: DType, guard: Expr | null = null): Expr {
     const active = this.activeGuard(guard);
     if (active === false) return this.const(0, dtype);
-    return this.intern(`load ${buffer} ${index.id} ${dtype} ${active?.id}`, { op: "load", buffer, index, guard: active, dtype });
+    const table = tableOf(this.interned, "load");
+    const key = `${buffer} ${index.id} ${dtype} ${active?.id}`;
+    const known = table.get(key);
+    if (known !== undefined) return known;
+    const axes = allAxes(active === null ? [index] : [index, active]);
+    return added(table, key, { op: "load", id: this.count++, dtype, ...unbounded, axes, buffer, index, guard: active });
   }
 
   ref(value: number, index: readonly Expr[], dtype: DType, guard: Expr | null = null): Expr {
     const active = this.activeGuard(guard);
     if (active === false) return this.const(0, dtype);
-    const key = `ref ${value} ${index.map((e) => e.id)} ${dtype} ${active?.id}`;
-    return this.intern(key, { op: "ref", value, index, guard: active, dtype });
+    const table = tableOf(this.interned, "ref");
+    const key = `${value} ${index.map((e) => e.id)} ${dtype} ${active?.id}`;
+    const known = table.get(key);
+    if (known !== undefined) return known;
+    const axes = allAxes(active === null ? index : [...index, active]);
+    return added(table, key, { op: "ref", id: this.count++, dtype, ...unbounded, axes, value, index, guard: active });
   }
 
   acc(stage: number, dtype: DType): Expr {
-    return this.intern(`acc ${stage} ${dtype}`, { op: "acc", stage, dtype });
+    const table = tableOf(this.interned, "acc");
+    const key = `${stage} ${dtype}`;
+    return table.get(key) ?? added(table, key, { op: "acc", id: this.count++, dtype, ...unbounded, axes: noAxes, stage });
   }
 
   /** Any scalar function, simplified. The dtype follows from the arguments, except for a cast's. */
   call(fn: ScalarFn, args: readonly Expr[], dtype: DType = resultDType(fn, args)): Expr {
     if (isFloating(args[0].dtype)) return this.simplifyCall(fn, args, dtype);
-    const key = `${fn} ${dtype} ${args.map((arg) => arg.id)}`;
-    const known = this.simplified.get(key);
+    const table = tableOf(this.simplified, nameOf(fn, dtype));
+    const key = keyOf(args);
+    const known = table.get(key);
     if (known !== undefined) return known;
     const result = this.simplifyCall(fn, args, dtype);
-    this.simplified.set(key, result);
+    table.set(key, result);
     return result;
   }
 
   /** The call exactly as given, interned. For the simplifier's own files; everything else wants {@link call}. */
-  node(fn: ScalarFn, args: readonly Expr[], dtype: DType, lo = -Infinity, hi = Infinity): Expr {
-    return this.intern(`${fn} ${dtype} ${args.map((arg) => arg.id)}`, { op: "call", fn, args, dtype }, lo, hi);
-  }
-
-  private intern(key: string, draft: Draft<Expr>, lo = -Infinity, hi = Infinity): Expr {
-    const known = this.interned.get(key);
+  node(fn: ScalarFn, args: readonly Expr[], dtype: DType, low = -Infinity, high = Infinity): Expr {
+    const table = tableOf(this.interned, nameOf(fn, dtype));
+    const key = keyOf(args);
+    const known = table.get(key);
     if (known !== undefined) return known;
-    // Bounds outside of int32 mean that the value may wrap to anything.
-    const bounded = draft.dtype === "int32" && fitsInt(lo, hi);
-    const e: Expr = { id: this.interned.size, ...draft, lo: bounded ? lo : -Infinity, hi: bounded ? hi : Infinity };
-    this.interned.set(key, e);
-    return e;
+    const [lo, hi] = bounds(dtype, low, high);
+    return added(table, key, { op: "call", id: this.count++, dtype, lo, hi, axes: allAxes(args), fn, args });
   }
 
   /** Null for none, false where nothing is ever loaded. */
@@ -243,7 +290,7 @@ export class ExprPool {
   /** `e` with axes replaced, simplified anew. */
   substitute(e: Expr, map: ReadonlyMap<Axis, Expr>): Expr {
     const untouched = (node: Expr): boolean => {
-      for (const axis of axesOf(node)) if (map.has(axis)) return false;
+      for (const axis of node.axes) if (map.has(axis)) return false;
       return true;
     };
     // Asks of the original: what it became may be another axis of the map, and all are replaced at once.
@@ -255,12 +302,23 @@ export class ExprPool {
     return this.replace(e, () => false, fn);
   }
 
+  /** Operands first. Without recursion: fused chains are long. */
   private replace(e: Expr, keep: (e: Expr) => boolean, fn: (rebuilt: Expr, original: Expr) => Expr | null): Expr {
+    if (keep(e)) return e;
     const made = new Map<Expr, Expr>();
     const current = (node: Expr): Expr => made.get(node) ?? node;
-    for (const node of postorder(e, keep)) {
-      const rebuilt = this.rebuild(node, current);
-      made.set(node, fn(rebuilt, node) ?? rebuilt);
+    const stack: Expr[] = [e];
+    while (stack.length > 0) {
+      const top = stack[stack.length - 1];
+      const height = stack.length;
+      if (!made.has(top)) {
+        const below = children(top);
+        for (let i = below.length - 1; i >= 0; i--) if (!made.has(below[i]) && !keep(below[i])) stack.push(below[i]);
+        if (stack.length > height) continue;
+        const rebuilt = this.rebuild(top, current);
+        made.set(top, fn(rebuilt, top) ?? rebuilt);
+      }
+      stack.pop();
     }
     return current(e);
   }

@@ -3,6 +3,7 @@
  * point of the kernel's axes where the definition needs it: as the epilogue of a reduction, as a further store over the same axes, as a
  * further reduction over the same rows, or as the row that is written once its reductions are known. Every refusal leaves its reason.
  */
+import { children } from "../kernel/affine.js";
 import type { Axis, Expr, RefExpr, Structure } from "../kernel/ir.js";
 import type { ExprPool } from "../kernel/simplify.js";
 import type { Definition, HostDefinition, LineDefinition, MapDefinition, PartDefinition, ReduceDefinition } from "./define.js";
@@ -58,25 +59,27 @@ const MAX_EXPR_DEPTH = 400;
 
 const size = (axes: readonly Axis[]): number => axes.reduce((n, axis) => n * axis.size, 1);
 
-export function refsOf(e: Expr, into: Map<number, RefExpr[]> = new Map(), seen: Set<Expr> = new Set()): Map<number, RefExpr[]> {
-  const stack: Expr[] = [e];
-  while (stack.length > 0) {
-    const at = stack.pop() as Expr;
-    if (seen.has(at)) continue;
-    seen.add(at);
+type Refs = ReadonlyMap<number, readonly RefExpr[]>;
+const refsMemo = new WeakMap<Expr, Refs>();
+
+/** The refs in an expression, by value. */
+export function refsOf(e: Expr): Refs {
+  const known = refsMemo.get(e);
+  if (known !== undefined) return known;
+  const refs = new Map<number, RefExpr[]>();
+  const seen = new Set<Expr>([e]);
+  // Sets go on with what is added to them meanwhile.
+  for (const at of seen) {
     if (at.op === "ref") {
-      const list = into.get(at.value);
+      const list = refs.get(at.value);
       if (list) list.push(at);
-      else into.set(at.value, [at]);
-      stack.push(...at.index);
-      if (at.guard) stack.push(at.guard);
-    } else if (at.op === "call") stack.push(...at.args);
-    else if (at.op === "load") {
-      stack.push(at.index);
-      if (at.guard) stack.push(at.guard);
+      else refs.set(at.value, [at]);
     }
+    const below = children(at);
+    for (let i = below.length - 1; i >= 0; i--) seen.add(below[i]);
   }
-  return into;
+  refsMemo.set(e, refs);
+  return refs;
 }
 
 /** Levels of an expression, where a ref counts as what it stands for. */
@@ -142,7 +145,7 @@ export class Grouper {
   }
 
   private place(group: Group, value: number, reads: Iterable<number>): void {
-    if (!this.groups.includes(group)) this.groups.push(group);
+    if (!this.needs.has(group)) this.groups.push(group);
     this.record(group, value, reads);
   }
 
@@ -195,19 +198,16 @@ export class Grouper {
 
   /** Whether `from` depends on `on`, over any number of kernels. */
   private dependsOn(from: Group, on: Group): boolean {
-    const seen = new Set<Group>();
-    const stack = [from];
-    while (stack.length > 0) {
-      const at = stack.pop() as Group;
+    const seen = new Set<Group>([from]);
+    // Sets go on with what is added to them meanwhile.
+    for (const at of seen) {
       if (at === on) return true;
-      if (seen.has(at)) continue;
-      seen.add(at);
-      for (const next of this.dependencies(at)) stack.push(next);
+      for (const value of this.needs.get(at) ?? []) for (const home of this.homes.get(value) ?? []) seen.add(home);
     }
     return false;
   }
 
-  private join(d: MapDefinition | ReduceDefinition | PartDefinition, reads: Map<number, RefExpr[]>): boolean {
+  private join(d: MapDefinition | ReduceDefinition | PartDefinition, reads: Refs): boolean {
     const candidates = new Set<LoopGroup>();
     for (const value of reads.keys()) {
       for (const home of this.homes.get(value) ?? []) {
@@ -231,13 +231,13 @@ export class Grouper {
   }
 
   /** Elementwise work that reads a value where another kernel of elementwise work reads it too: one pass over the value serves both. */
-  private joinSibling(d: MapDefinition, reads: Map<number, RefExpr[]>): boolean {
+  private joinSibling(d: MapDefinition, reads: Refs): boolean {
     const elements = size(d.axes);
     for (const [value, refs] of reads) {
       for (const group of this.readers.get(value) ?? []) {
+        if (size(group.axes) !== elements || !group.members.every((m) => m.definition.kind === "map" && m.inner.length === 0)) continue;
         // Whether it can read the group's own values was tried before, and refused.
         if ([...reads.keys()].some((read) => this.homes.get(read)?.has(group))) continue;
-        if (size(group.axes) !== elements || !group.members.every((m) => m.definition.kind === "map" && m.inner.length === 0)) continue;
         const there = group.members.map((m) => refsOf(m.expr).get(value)?.[0]).find((ref) => ref !== undefined);
         if (there === undefined) continue;
         const match = matchIndex(this.pool, group, d, [{ member: { index: there.index, inner: [] }, ref: refs[0] }], false);
@@ -269,7 +269,7 @@ export class Grouper {
     return null;
   }
 
-  private tryJoin(group: LoopGroup, d: MapDefinition | ReduceDefinition | PartDefinition, reads: Map<number, RefExpr[]>): Match | string {
+  private tryJoin(group: LoopGroup, d: MapDefinition | ReduceDefinition | PartDefinition, reads: Refs): Match | string {
     const hostedRefs: { member: Member; ref: RefExpr }[] = [];
     for (const [value, refs] of reads) {
       const homes = this.homes.get(value);
@@ -351,7 +351,7 @@ export class Grouper {
     from: LoopGroup,
     match: Match,
     d: MapDefinition | ReduceDefinition | PartDefinition,
-    reads: Map<number, RefExpr[]>,
+    reads: Refs,
   ): string | null {
     if (structureOf(into) !== null || structureOf(from) !== null)
       return `${structureOf(from) ?? structureOf(into)} has a kernel of its own`;

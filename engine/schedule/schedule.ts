@@ -146,6 +146,7 @@ export function schedule(graph: Walk, wanted: readonly WantedOutput[], backend: 
     const kept = values.reasons.get(named[b.from]);
     boundaries.push({ from: name(b.from), to: name(b.to), reason: kept === undefined ? b.reason : `${b.reason}; kept because of ${kept}` });
   }
+  const position = new Map(nodes.map((node, at) => [node, at]));
   const plan: Plan = {
     steps,
     slots,
@@ -153,8 +154,8 @@ export function schedule(graph: Walk, wanted: readonly WantedOutput[], backend: 
     boundaries,
     unsharedBytes: temporaries.reduce((n, t) => n + t.length * dtypeBytes[t.dtype], 0),
     graph: nodes.map((node) => {
-      const inputs = node.value === null ? node.inputs.map((i) => `%${nodes.indexOf(i)}`).join(" ") : "leaf";
-      return `%${nodes.indexOf(node)} = ${node.op.name}${showShape(node.shape)} ${inputs}${node.module ? `  in ${node.module}` : ""}`;
+      const inputs = node.value === null ? node.inputs.map((i) => `%${position.get(i)}`).join(" ") : "leaf";
+      return `%${position.get(node)} = ${node.op.name}${showShape(node.shape)} ${inputs}${node.module ? `  in ${node.module}` : ""}`;
     }),
   };
   debugLog(3, () => [...plan.boundaries.map((b) => `  not fused ${b.from} → ${b.to}: ${b.reason}`), `  ${steps.length} steps`].join("\n"));
@@ -177,14 +178,23 @@ export function hostCalls(nodes: readonly Node[]): Map<unknown, number> {
 
 /** Topological, and otherwise in program order: by the last node that a kernel holds. */
 function sortGroups(grouper: Grouper): Group[] {
-  const rank = (group: Group): number =>
-    group.kind === "solo" ? group.definition.node.id : Math.max(...group.members.map((m) => m.definition.node.id));
+  const ranks = new Map(
+    grouper.groups.map((group): [Group, number] => [
+      group,
+      group.kind === "solo" ? group.definition.node.id : Math.max(...group.members.map((m) => m.definition.node.id)),
+    ]),
+  );
+  const rank = (group: Group): number => ranks.get(group) as number;
   const waiting = new Map<Group, number>();
   const readers = new Map<Group, Group[]>();
   for (const group of grouper.groups) {
     const on = grouper.dependencies(group);
     waiting.set(group, on.size);
-    for (const d of on) readers.set(d, [...(readers.get(d) ?? []), group]);
+    for (const d of on) {
+      const list = readers.get(d);
+      if (list) list.push(group);
+      else readers.set(d, [group]);
+    }
   }
   const ready = grouper.groups.filter((g) => waiting.get(g) === 0);
   const out: Group[] = [];
