@@ -1,8 +1,9 @@
 /**
- * Crabro: engine + autograd, with the devices `cpu`, `wasm` and `webgpu` registered; the latter two are loaded when they are opened. Models and
- * training are imported apart: `crabro/models`, `crabro/train`.
+ * Crabro: engine + autograd, with all devices registered: `wasm`, the default; `cpu`, the default where there is no WebAssembly SIMD; `webgpu` and
+ * `gpujs`, which are loaded when they are opened. Models and training are imported apart: `crabro/models`, `crabro/train`.
  */
 import { createCpuBackend } from "./backends/cpu/backend.js";
+import { createWasmBackend } from "./backends/wasm/index.js";
 import { type DeviceOptions, registerBackend } from "./engine/device.js";
 import { interpretKernel } from "./engine/kernel/interpret.js";
 
@@ -12,15 +13,15 @@ const openCpu = ({ interpret, maxBytes }: DeviceOptions) =>
     ...(typeof maxBytes === "number" ? { maxBytes } : {}),
   });
 registerBackend("cpu", openCpu, openCpu);
-registerBackend("wasm", async ({ maxBytes, relaxed, threads, callerCycles }) =>
-  (await import("./backends/wasm/index.js")).createWasmBackend({
+const openWasm = ({ maxBytes, relaxed, threads, callerCycles }: DeviceOptions) =>
+  createWasmBackend({
     ...(typeof maxBytes === "number" ? { maxBytes } : {}),
     ...(typeof callerCycles === "number" ? { callerCycles } : {}),
     // Whatever was given: the backend says what is wrong with it.
     ...(threads === undefined ? {} : { threads: threads as number }),
     relaxed: relaxed !== false,
-  }),
-);
+  });
+registerBackend("wasm", openWasm, openWasm);
 const openWebgpu = async ({ software, limits, maxBytes, kernels, schedule, tune }: DeviceOptions) => {
   const { createWebgpuBackend, tuner } = await import("./backends/webgpu/index.js");
   return createWebgpuBackend({

@@ -9,6 +9,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     setupFiles: ["test/setup.ts"],
     pool: "forks",
+    // Most files end before optimised code pays for its compilation.
+    execArgv: ["--interrupt-budget=500000"],
     maxWorkers: 2,
     testTimeout: 300_000,
     hookTimeout: 120_000,

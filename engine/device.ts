@@ -41,7 +41,7 @@ export class Device {
     readonly name: string,
     readonly backend: Backend,
     options: DeviceOptions = {},
-    /** What `"auto"` would rather have had, and why not. */
+    /** What would have been better, and why it is not this. */
     private readonly passedOver = "",
   ) {
     this.pool = new BufferPool(backend);
@@ -149,7 +149,7 @@ type Opener = (options: DeviceOptions) => Backend | Promise<Backend>;
 const openers = new Map<string, { open: Opener; sync: ((options: DeviceOptions) => Backend) | null }>();
 let current: Device | null = null;
 
-/** Makes a backend known by name. With `sync`, it can serve as the default device before any other is set. */
+/** Makes a backend known by name. With `sync`, it can be the default device before any other is set. */
 export function registerBackend(name: string, open: Opener, sync: ((options: DeviceOptions) => Backend) | null = null): void {
   openers.set(name, { open, sync });
 }
@@ -168,30 +168,55 @@ export async function device(name: string, options: DeviceOptions = {}): Promise
   return new Device(name, await opener.open(options), options);
 }
 
-/** The first of webgpu, wasm, cpu that is registered and opens; never a GPU that is software in truth. */
+/** The best first. */
+const preferred = ["webgpu", "wasm", "cpu"];
+
+const passedOver = (reasons: readonly string[]): string => (reasons.length === 0 ? "" : ` (not on ${reasons.join("; not on ")})`);
+
+/** Why a backend does not open; anything but that is a defect. */
+function reasonOf(error: unknown): string {
+  if (error instanceof BackendError) return error.message;
+  throw error;
+}
+
+/** The first of those preferred that is registered and opens; never a GPU that is software in truth. */
 async function bestDevice(options: DeviceOptions): Promise<Device> {
   const reasons: string[] = [];
-  for (const name of ["webgpu", "wasm", "cpu"]) {
+  for (const name of preferred) {
     const opener = openers.get(name);
     if (opener === undefined) continue;
     try {
       const backend = await opener.open({ ...options, software: false });
-      return new Device(name, backend, options, reasons.length === 0 ? "" : ` (not on ${reasons.join("; not on ")})`);
+      return new Device(name, backend, options, passedOver(reasons));
     } catch (error) {
-      if (!(error instanceof BackendError)) throw error;
-      reasons.push(error.message);
+      reasons.push(reasonOf(error));
     }
   }
   throw new BackendError("auto", reasons.length === 0 ? "no backend is registered" : `no backend opens: ${reasons.join("; ")}`);
 }
 
-/** The device that tensors are made on where none is given: `cpu` until `setDefaultDevice` says otherwise. */
-export function defaultDevice(): Device {
-  if (current === null) {
-    const opener = openers.get("cpu");
-    if (opener?.sync == null) throw new InternalError("no default device: import the package's main entry, which registers cpu");
-    current = new Device("cpu", opener.sync({}));
+/** The first of those preferred that opens without waiting. */
+function firstDevice(): Device {
+  const reasons: string[] = [];
+  for (const name of preferred) {
+    const sync = openers.get(name)?.sync;
+    if (sync == null) continue;
+    try {
+      return new Device(name, sync({}), {}, passedOver(reasons));
+    } catch (error) {
+      reasons.push(reasonOf(error));
+    }
   }
+  if (reasons.length > 0) throw new BackendError("default device", reasons.join("; "));
+  throw new InternalError("no default device: import the package's main entry, which registers wasm and cpu, or call setDefaultDevice()");
+}
+
+/**
+ * The device that tensors are made on where none is given. Until `setDefaultDevice` says otherwise that is `wasm`, and `cpu` where the
+ * runtime has no WebAssembly SIMD, which its `describe()` tells. It is opened when it is first asked for. Throws BackendError where neither opens.
+ */
+export function defaultDevice(): Device {
+  current ??= firstDevice();
   return current;
 }
 

@@ -5,7 +5,7 @@ import { kernelKey } from "../../engine/kernel/canon.js";
 import type { Kernel, LoopKernel, TemplateKernel } from "../../engine/kernel/ir.js";
 import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime } from "../backend.js";
 import { makeTransform } from "../loops/lines.js";
-import { floats, get, Locals, ModuleWriter, v128 } from "./binary.js";
+import { type Code, floats, get, Locals, ModuleWriter, v128 } from "./binary.js";
 import { compileLoops, type LoopModule, type Target } from "./emit.js";
 import { compileLines } from "./line-module.js";
 import { lineKernels } from "./lines.js";
@@ -15,7 +15,7 @@ import { Pool } from "./pool.js";
 import { type Call, type Loops, makeProgram, type ScratchSpace, workOf } from "./program.js";
 import { Queue } from "./queue.js";
 import { moduleText } from "./text.js";
-import { type Spawn, spawnThread, threadsFor } from "./threads.js";
+import { builtin, type Spawn, spawnThread, threadsFor } from "./threads.js";
 
 export interface WasmOptions {
   /** Refuse to hold more than this. */
@@ -57,34 +57,37 @@ const name = "wasm";
 const maxCached = 4096;
 const defaultCallerCycles = 1e6;
 
-/** Whether this runtime takes relaxed multiply-add; in Node 20 it must be asked for. */
-async function hasRelaxed(): Promise<boolean> {
+/** Whether this runtime takes an instruction of three vectors. */
+function takes(instruction: (a: Code, b: Code, c: Code) => Code): boolean {
   const module = new ModuleWriter();
-  const sum = floats.relaxedMadd(get(0), get(1), get(2));
-  module.export("madd", module.addFunction([v128, v128, v128], [v128], new Locals(3), sum));
-  const bytes = module.finish();
-  if (WebAssembly.validate(bytes)) return true;
+  module.export("f", module.addFunction([v128, v128, v128], [v128], new Locals(3), instruction(get(0), get(1), get(2))));
+  return WebAssembly.validate(module.finish());
+}
+
+const hasVectors = (): boolean => typeof WebAssembly === "object" && takes((a, b) => floats.add(a, b));
+
+/** In Node 20 it must be asked for. */
+function hasRelaxed(): boolean {
+  if (takes(floats.relaxedMadd)) return true;
   try {
-    // Not a literal, so that no bundler follows it into a page.
-    const builtin = "node:v8";
-    const v8 = (await import(/* @vite-ignore */ builtin)) as typeof import("node:v8");
-    v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
+    builtin("node:v8")?.setFlagsFromString("--experimental-wasm-relaxed-simd");
   } catch {
     return false;
   }
-  return WebAssembly.validate(bytes);
+  return takes(floats.relaxedMadd);
 }
 
-/** @throws BackendError where `threads` is not a whole number of at least 1. */
-
-/** Opens WebAssembly. Throws BackendError where threads or memory that were asked for cannot be had. */
-export async function createWasmBackend(options: WasmOptions = {}, spawn: Spawn = spawnThread): Promise<WasmBackend> {
+/**
+ * Opens WebAssembly. Threads start with the first work that is worth them. Throws BackendError where the runtime has no WebAssembly SIMD, and
+ * where threads or memory that were asked for cannot be had.
+ */
+export function createWasmBackend(options: WasmOptions = {}, spawn: Spawn = spawnThread): WasmBackend {
   const { threads } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
     throw new BackendError(name, `threads is ${threads}; expected a whole number from 1 to 64`);
   }
-  const relaxed = options.relaxed !== false && (await hasRelaxed());
-  return new WasmBackend(options, relaxed, spawn);
+  if (!hasVectors()) throw new BackendError(name, "this runtime has no WebAssembly SIMD");
+  return new WasmBackend(options, options.relaxed !== false && hasRelaxed(), spawn);
 }
 
 /** WebAssembly SIMD on worker threads over one shared memory. */

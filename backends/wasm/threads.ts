@@ -35,8 +35,15 @@ const web = globalThis as {
   readonly navigator?: { readonly hardwareConcurrency?: number };
 };
 
-const builtin = <K extends "node:worker_threads" | "node:os">(name: K) =>
-  typeof process === "object" ? process.getBuiltinModule?.(name) : undefined;
+interface Builtins {
+  readonly "node:worker_threads": typeof import("node:worker_threads");
+  readonly "node:os": typeof import("node:os");
+  readonly "node:v8": typeof import("node:v8");
+}
+
+/** A module of Node's, which no bundler follows into a page. */
+export const builtin = <K extends keyof Builtins>(name: K): Builtins[K] | undefined =>
+  typeof process === "object" ? (process.getBuiltinModule?.(name) as Builtins[K] | undefined) : undefined;
 
 export const spawnThread: Spawn = (listener) => {
   const node = builtin("node:worker_threads");

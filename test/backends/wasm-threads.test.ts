@@ -185,7 +185,7 @@ describe("threads", () => {
     expect((await opened({ threads: 3 })).describe()).toMatch(/on 3 threads$/);
     expect((await opened({ threads: 1 })).describe()).toMatch(/on one thread \(as asked\)$/);
     for (const threads of [0, 1.5, -2, 1000]) {
-      await expect(createWasmBackend({ threads })).rejects.toThrow(/threads is .*; expected a whole number from 1 to 64/);
+      expect(() => createWasmBackend({ threads })).toThrow(/threads is .*; expected a whole number from 1 to 64/);
     }
     await expect(device("wasm", { threads: "two" })).rejects.toThrow(/threads is two/);
   });
