@@ -29,7 +29,8 @@ interface CpuExecutable extends Executable {
 
 const name = "cpu";
 
-/** Executables kept for kernels of the same text. */
+/** Code by its text, for every backend of the process: it has no state but the line that it works on. */
+const compiled = new Map<string, Code>();
 const maxCached = 4096;
 
 /** Opens plain JavaScript printed from the kernel IR, or with `interpret` what is given there. */
@@ -48,7 +49,6 @@ class CpuBackend implements Backend {
     maxBufferBytes: 2 ** 32,
   };
   private readonly live = new Set<CpuBuffer>();
-  private readonly compiled = new Map<string, Code>();
   private bytes = 0;
   private destroyed = false;
   private failure: BackendError | null = null;
@@ -131,11 +131,11 @@ class CpuBackend implements Backend {
     if (interpret) return executable(kernel, source, (buffers) => interpret(kernel, buffers));
     // Two templates may print the same loops around different transforms.
     const key = kernel.kind === "template" ? `${JSON.stringify(kernel.template)} ${kernel.input.dtype}\n${source}` : source;
-    let run = this.compiled.get(key);
+    let run = compiled.get(key);
     if (run === undefined) {
       run = load(kernel, source);
-      if (this.compiled.size >= maxCached) this.compiled.delete(this.compiled.keys().next().value as string);
-      this.compiled.set(key, run);
+      if (compiled.size >= maxCached) compiled.delete(compiled.keys().next().value as string);
+      compiled.set(key, run);
     }
     return executable(kernel, source, run);
   }
@@ -169,7 +169,6 @@ class CpuBackend implements Backend {
 
   destroy(): void {
     this.live.clear();
-    this.compiled.clear();
     this.bytes = 0;
     this.destroyed = true;
   }

@@ -55,6 +55,12 @@ interface Compiled {
 const name = "wasm";
 /** Modules kept for kernels of the same text. */
 const maxCached = 4096;
+
+/** What a kernel was compiled to, for every backend of the process: a module imports its memory. */
+interface Made extends Pick<Loops, "phases" | "scratch"> {
+  readonly module: WebAssembly.Module;
+}
+const made = new Map<string, Made>();
 const defaultCallerCycles = 1e6;
 
 /** Whether this runtime takes an instruction of three vectors. */
@@ -330,15 +336,17 @@ export class WasmBackend implements Backend {
   }
 
   private loops(kernel: LoopKernel): Compiled {
-    return this.cached(kernel, () => compileLoops(kernel, this.target));
+    return this.cached(kernel, () => compileLoops(kernel, this.target)) as Compiled;
   }
 
-  private cached(kernel: Kernel, make: () => LoopModule): Compiled {
+  /** Null where nothing is made. */
+  private cached(kernel: Kernel, make: () => LoopModule | null): Compiled | null {
     // The name says nothing of what is computed.
     const source = kernelKey({ ...kernel, name: "kernel" });
     let known = this.compiled.get(source);
     if (known === undefined) {
       const loops = this.load(kernel, source, make);
+      if (loops === null) return null;
       known = { loops, run: this.inCaller(loops) };
       if (this.compiled.size >= maxCached) this.evict();
       this.compiled.set(source, known);
@@ -352,14 +360,24 @@ export class WasmBackend implements Backend {
     this.pool?.drop(loops.id);
   }
 
-  private load(kernel: Kernel, source: string, make: () => LoopModule): Loops {
-    try {
-      const { bytes, phases, scratch } = make();
-      return { id: this.kernels++, module: new WebAssembly.Module(bytes), buffers: kernel.buffers, phases, scratch };
-    } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new BackendError(name, `${kernel.name} does not compile: ${reason}\n${source}`, { cause });
+  private load(kernel: Kernel, source: string, make: () => LoopModule | null): Loops | null {
+    const key = `${this.relaxed} ${this.pool !== null} ${source}`;
+    let known = made.get(key);
+    if (known === undefined) {
+      try {
+        const emitted = make();
+        if (emitted === null) return null;
+        const { bytes, phases, scratch } = emitted;
+        known = { module: new WebAssembly.Module(bytes), phases, scratch };
+      } catch (cause) {
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        throw new BackendError(name, `${kernel.name} does not compile: ${reason}\n${source}`, { cause });
+      }
+      if (made.size >= maxCached) made.delete(made.keys().next().value as string);
+      made.set(key, known);
     }
+    this.constants.update();
+    return { id: this.kernels++, buffers: kernel.buffers, ...known };
   }
 
   private inCaller({ module, phases, scratch }: Loops): Run {
@@ -380,8 +398,8 @@ export class WasmBackend implements Backend {
   }
 
   private template(kernel: TemplateKernel): Compiled | { loops: null; run: Run } {
-    const module = compileLines(kernel, this.target);
-    if (module !== null) return this.cached(kernel, () => module);
+    const compiled = this.cached(kernel, () => compileLines(kernel, this.target));
+    if (compiled !== null) return compiled;
     const { gather, scatter, lines, lengthIn, lengthOut } = lineKernels(kernel);
     const { dtype } = kernel.input;
     const [before, after] = [this.loops(gather), this.loops(scatter)];

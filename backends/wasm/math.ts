@@ -39,15 +39,25 @@ export const isDoubleFunction = (name: string): name is ImportName | "erf" => na
 /** That fit before the first buffer. */
 const mostConstants = 8192;
 
+/** Bits of all constants in the order of their places, which are the same in every memory: a module runs on any. */
+const constants = new Map<number, number>();
+
 /**
  * Constants of the functions, in memory that every kernel of a backend can read: a load is one instruction, where a vector written into
  * the code takes four.
  */
 export class ConstantTable {
-  private readonly places = new Map<number, number>();
+  private written = 0;
 
   /** Uses the first bytes of the memory. */
   constructor(private readonly memory: WebAssembly.Memory) {}
+
+  /** Writes what modules that were made elsewhere need; to be called before one runs. */
+  update(): void {
+    if (this.written === constants.size) return;
+    new Int32Array(this.memory.buffer).set([...constants.keys()].slice(this.written), this.written);
+    this.written = constants.size;
+  }
 
   floats(value: number): Code {
     return this.bits(new Int32Array(new Float32Array([value]).buffer)[0]);
@@ -58,13 +68,13 @@ export class ConstantTable {
   }
 
   private bits(value: number): Code {
-    let place = this.places.get(value);
+    let place = constants.get(value);
     if (place === undefined) {
-      if (this.places.size >= mostConstants) return vector.ints([value, value, value, value]);
-      place = 4 * this.places.size;
-      new Int32Array(this.memory.buffer)[place / 4] = value;
-      this.places.set(value, place);
+      if (constants.size >= mostConstants) return vector.ints([value, value, value, value]);
+      place = 4 * constants.size;
+      constants.set(value, place);
     }
+    this.update();
     return vector.loadSplat(int.const(0), place);
   }
 }

@@ -8,6 +8,7 @@ import type { Axis, Expr, RefExpr, Structure } from "../kernel/ir.js";
 import type { ExprPool } from "../kernel/simplify.js";
 import type { Definition, HostDefinition, LineDefinition, MapDefinition, PartDefinition, ReduceDefinition } from "./define.js";
 import { type Match, matchIndex } from "./match.js";
+import { Order } from "./order.js";
 
 /** A definition inside a loop kernel, in terms of the kernel's axes. */
 export interface Member {
@@ -106,6 +107,7 @@ export class Grouper {
   /** Groups that hold, or write parts of, each value. */
   readonly homes = new Map<number, Set<Group>>();
   private readonly needs = new Map<Group, Set<number>>();
+  private readonly order = new Order<Group>();
   /** Kernels that read each value. */
   private readonly readers = new Map<number, Set<LoopGroup>>();
 
@@ -156,6 +158,7 @@ export class Grouper {
     const needs = this.needs.get(group) ?? new Set<number>();
     for (const read of reads) {
       needs.add(read);
+      for (const home of this.homes.get(read) ?? []) this.order.add(home, group);
       if (group.kind === "loops") this.readers.set(read, (this.readers.get(read) ?? new Set<LoopGroup>()).add(group));
     }
     this.needs.set(group, needs);
@@ -194,17 +197,6 @@ export class Grouper {
     const out = new Set<Group>();
     for (const value of this.needs.get(group) ?? []) for (const home of this.homes.get(value) ?? []) if (home !== group) out.add(home);
     return out;
-  }
-
-  /** Whether `from` depends on `on`, over any number of kernels. */
-  private dependsOn(from: Group, on: Group): boolean {
-    const seen = new Set<Group>([from]);
-    // Sets go on with what is added to them meanwhile.
-    for (const at of seen) {
-      if (at === on) return true;
-      for (const value of this.needs.get(at) ?? []) for (const home of this.homes.get(value) ?? []) seen.add(home);
-    }
-    return false;
   }
 
   private join(d: MapDefinition | ReduceDefinition | PartDefinition, reads: Refs): boolean {
@@ -257,7 +249,7 @@ export class Grouper {
   private refusal(group: LoopGroup, reads: ReadonlyMap<number, unknown>): string | null {
     const others = new Set<Group>();
     for (const value of reads.keys()) for (const home of this.homes.get(value) ?? []) if (home !== group) others.add(home);
-    for (const other of others) if (this.dependsOn(other, group)) return "another kernel lies between them";
+    for (const other of others) if (this.order.isBefore(group, other)) return "another kernel lies between them";
     return this.tooMany(group.members.length + 1, [...(this.needs.get(group) ?? []), ...reads.keys()]);
   }
 
@@ -370,8 +362,8 @@ export class Grouper {
     const other = matchIndex(this.pool, from, d, hosted, false);
     if (typeof other === "string") return other;
     if (other.split.size > 0) return "rows are numbered differently";
-    if (this.dependsOn(from, into)) return "one needs the other's finished result";
-    const through = [...this.dependencies(into)].filter((g) => g !== from).some((g) => this.dependsOn(g, from));
+    if (this.order.isBefore(into, from)) return "one needs the other's finished result";
+    const through = [...this.dependencies(into)].filter((g) => g !== from).some((g) => this.order.isBefore(from, g));
     if (through) return "another kernel lies between them";
     const crowded = this.tooMany(into.members.length + from.members.length, [
       ...(this.needs.get(into) ?? []),
@@ -403,6 +395,7 @@ export class Grouper {
     into.members.splice(0, 0, ...moved);
     for (const value of this.needs.get(from) ?? []) this.needs.get(into)?.add(value);
     this.needs.delete(from);
+    this.order.merge(from, into);
     for (const readers of this.readers.values()) if (readers.delete(from)) readers.add(into);
     for (const homes of this.homes.values()) if (homes.delete(from)) homes.add(into);
     this.groups.splice(this.groups.indexOf(from), 1);
