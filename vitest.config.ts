@@ -7,6 +7,7 @@ if (process.env.GPU !== "real") Object.assign(process.env, softwareGpuEnvironmen
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/build.ts"],
     setupFiles: ["test/setup.ts"],
     pool: "forks",
     // Most files end before optimised code pays for its compilation.

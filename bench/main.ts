@@ -8,6 +8,7 @@ import { kernelsCommand } from "./cpu-kernels.js";
 import { microCommand } from "./micro.js";
 import { peersCommand } from "./peers.js";
 import { measureRoofline } from "./roofline.js";
+import { startCommand } from "./start.js";
 import { stepsCommand } from "./steps.js";
 
 const roofline = new Command("roofline")
@@ -23,7 +24,7 @@ const devices = benchCommand((status) => {
   process.exitCode = status;
 }).name("devices");
 
-const commands = [peersCommand(), devices, stepsCommand(), microCommand(), kernelsCommand(), roofline];
+const commands = [peersCommand(), devices, stepsCommand(), microCommand(), kernelsCommand(), startCommand(), roofline];
 const [first] = process.argv.slice(2);
 const program = new Command("bench").description("Measures training steps, kernels and whole networks, ours and those of other libraries.");
 for (const command of commands) program.addCommand(command);

@@ -9,12 +9,12 @@ import { probeOf } from "../../bench/inputs.js";
 import type { Report } from "../../bench/report.js";
 import { charts, showDevices } from "../../bench/side-by-side.js";
 import { main } from "../../cli/commands/program.js";
+import { source } from "../commands.js";
 
 const folder = mkdtempSync(join(tmpdir(), "crabro-side-test-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const crabro = (...argv: string[]) =>
-  spawnSync(process.execPath, ["--import", "tsx", "cli/main.ts", "bench", ...argv], { encoding: "utf8" });
+const crabro = (...argv: string[]) => spawnSync(process.execPath, [...source("cli/main.ts"), "bench", ...argv], { encoding: "utf8" });
 
 describe("crabro bench", () => {
   it("runs the same work on devices of every kind, holds them against cpu, and writes figures and charts", () => {

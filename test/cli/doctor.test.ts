@@ -2,12 +2,13 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createCpuBackend } from "../../backends/cpu/index.js";
 import { main } from "../../cli/commands/program.js";
 import { environmentIn } from "../../cli/software.js";
 import { device, registerBackend, setDefaultDevice } from "../../index.js";
+import { root, source } from "../commands.js";
 
 const folder = mkdtempSync(join(tmpdir(), "crabro-doctor-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -87,8 +88,7 @@ describe("crabro devices", () => {
   it("finds the software adapter in a process that did not start in its environment", () => {
     const env = { ...process.env };
     for (const name of ["VK_ICD_FILENAMES", "VK_DRIVER_FILES", "LD_LIBRARY_PATH"]) delete env[name];
-    const root = resolve(import.meta.dirname, "../..");
-    const run = spawnSync(process.execPath, ["--import", "tsx", "cli/main.ts", "devices", "webgpu:software"], {
+    const run = spawnSync(process.execPath, [...source("cli/main.ts"), "devices", "webgpu:software"], {
       cwd: root,
       env,
       encoding: "utf8",

@@ -9,6 +9,7 @@ import { main } from "../../cli/commands/program.js";
 import { fromHost } from "../../index.js";
 import { createModel } from "../../models/index.js";
 import { saveModel, saveTensors, writeAtomically } from "../../train/checkpoint.js";
+import { source } from "../commands.js";
 
 const folder = mkdtempSync(join(tmpdir(), "crabro-cli-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -82,7 +83,7 @@ describe("help", () => {
     expect(output).toContain("Usage: crabro");
   });
   it("may be read in part", async () => {
-    const child = spawn(process.execPath, ["--import", "tsx", "cli/main.ts", "train", "--help"]);
+    const child = spawn(process.execPath, [...source("cli/main.ts"), "train", "--help"]);
     let said = "";
     child.stderr.on("data", (text) => {
       said += text;

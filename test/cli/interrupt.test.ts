@@ -3,19 +3,17 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../../index.js";
 import { readModel } from "../../train/checkpoint.js";
 import { RunFolder } from "../../train/run/folder.js";
 import { lockFolder } from "../../train/run/lock.js";
+import { root, source } from "../commands.js";
 
 const folder = mkdtempSync(join(tmpdir(), "crabro-stop-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const dir = (name: string): string => join(folder, name);
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
-const tsx = fileURLToPath(import.meta.resolve("tsx/cli"));
 const small = ["--dataset", "synthetic", "--train-limit", "48", "--val-limit", "16", "-b", "8", "--drop-path", "0.1"];
 const settings = "--epochs 2 --model-ema --recovery-interval 1 --log-interval 1 --mixup 0.8 --device".split(" ");
 /** On threads: results must not depend on which of them was quicker. */
@@ -31,8 +29,7 @@ type Watch = (output: string, child: ChildProcess) => void;
 /** Runs the command; `watch` sees its output as it comes. No file that it writes may be larger than `blocks` of 512 bytes. */
 function command(argv: readonly string[], watch: Watch = () => undefined, blocks: number | null = null): Promise<Ended> {
   return new Promise((resolve) => {
-    // Without the launcher in between, so that signals reach the command itself.
-    const node = [process.execPath, "--import", tsxLoader, join(root, "cli/main.ts"), ...argv];
+    const node = [process.execPath, ...source("cli/main.ts"), ...argv];
     const limited = ["/bin/sh", "-c", `ulimit -f ${blocks} && exec "$@"`, "sh", ...node];
     const [file, ...args] = blocks === null ? node : limited;
     const child = spawn(file, args, { cwd: root });
@@ -46,7 +43,6 @@ function command(argv: readonly string[], watch: Watch = () => undefined, blocks
     child.on("exit", (code) => resolve({ code, output }));
   });
 }
-const tsxLoader = new URL("./loader.mjs", `file://${tsx}`).href;
 
 const compared = ["last.safetensors", "model_best.safetensors", "summary.csv", "log.txt"];
 const contents = (name: string, files = compared): string[] => files.map((file) => readFileSync(join(dir(name), file)).toString("base64"));

@@ -6,12 +6,12 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Lane } from "../../cli/race/race.js";
 import { distanceOf, laneLine, racePage, raceTable, sparkline, speedOf } from "../../cli/race/show.js";
+import { source } from "../commands.js";
 
 const folder = mkdtempSync(join(tmpdir(), "crabro-race-test-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const crabro = (...argv: string[]) =>
-  spawnSync(process.execPath, ["--import", "tsx", "cli/main.ts", "race", ...argv], { encoding: "utf8" });
+const crabro = (...argv: string[]) => spawnSync(process.execPath, [...source("cli/main.ts"), "race", ...argv], { encoding: "utf8" });
 
 describe("a race", () => {
   it("trains alike on devices of every kind, one after the other, and says which is faster", () => {

@@ -22,7 +22,7 @@ afterEach(() => {
 });
 
 const results = (): string[] => output.split("\n").filter((line) => line.startsWith("* "));
-const small = ["--dataset", "synthetic", "--train-limit", "64", "--val-limit", "32", "-b", "16", "--log-interval", "2", "--device", "cpu"];
+const small = ["--dataset", "synthetic", "--train-limit", "64", "--val-limit", "32", "-b", "16", "--log-interval", "2", "--device", "wasm"];
 const flags = [...small, "--epochs", "2", "--drop-path", "0.1", "--model-ema", "--model_ema_decay=0.5"];
 const dir = (name: string): string => join(folder, name);
 const bytes = (...path: string[]): string => readFileSync(join(folder, ...path)).toString("base64");
@@ -30,7 +30,7 @@ const bytes = (...path: string[]): string => readFileSync(join(folder, ...path))
 describe("crabro train", () => {
   it("writes a log, checkpoints, and results that eval repeats", async () => {
     expect(await main(["train", ...flags, "--output", dir("whole")])).toBe(0);
-    expect(output).toMatch(/^hornet_micro_7x7: 379930 parameters, on cpu: /);
+    expect(output).toMatch(/^hornet_micro_7x7: 379930 parameters, on wasm: /);
     expect(output.match(/^Train: [01] \[ {3}[013]\/4 \( *\d+%\)\] {2}Loss: \S+ \(\S+\) {2}Time: /gm)?.length).toBe(6);
     const [, , last, average] = results();
     expect(results().length).toBe(4);
@@ -61,7 +61,7 @@ describe("crabro train", () => {
       ["model_best.safetensors", best],
     ]) {
       output = "";
-      const argv = ["eval", "--checkpoint", join(dir("whole"), file), "--dataset", "synthetic", "--val-limit", "32", "--device", "cpu"];
+      const argv = ["eval", "--checkpoint", join(dir("whole"), file), "--dataset", "synthetic", "--val-limit", "32", "--device", "wasm"];
       expect(await main(argv)).toBe(0);
       expect(results()).toEqual([wanted]);
     }
@@ -179,7 +179,7 @@ describe("crabro train", () => {
 
 describe("crabro explain", () => {
   it("shows kernels and memory", async () => {
-    expect(await main(["explain", "--model", "hornet_tiny_gf", "--input-size", "64", "--device", "cpu", "--source", "1"])).toBe(0);
+    expect(await main(["explain", "--model", "hornet_micro_gf", "--device", "cpu", "--source", "1"])).toBe(0);
     expect(output).toMatch(/^device cpu: \d+ nodes, \d+ kernels\n/);
     expect(output).toMatch(/^memory /m);
     expect(output).toContain("return (");

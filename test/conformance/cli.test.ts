@@ -1,11 +1,10 @@
 import { execFile } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { root, source } from "../commands.js";
 
-const root = resolve(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const fixtures = join(root, "test", "fixtures");
 const scratch = mkdtempSync(join(tmpdir(), "crabro-conformance-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -17,12 +16,16 @@ interface Result {
 }
 
 function conformance(...args: string[]): Promise<Result> {
-  const tsx = join(root, "node_modules", "tsx", "dist", "cli.mjs");
   const env = { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined };
   return new Promise((done) => {
-    execFile(process.execPath, [tsx, "cli/conformance.ts", ...args], { cwd: root, env, timeout: 120_000 }, (error, stdout, stderr) => {
-      done({ code: error === null ? 0 : Number(error.code), stdout, stderr });
-    });
+    execFile(
+      process.execPath,
+      [...source("cli/conformance.ts"), ...args],
+      { cwd: root, env, timeout: 120_000 },
+      (error, stdout, stderr) => {
+        done({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+      },
+    );
   });
 }
 
