@@ -2,7 +2,7 @@
 import type { Backend } from "../backends/backend.js";
 import { debugLog } from "./debug.js";
 import type { DType, TypedArray } from "./dtype.js";
-import { BackendError, InternalError, OpError } from "./errors.js";
+import { BackendError, OpError } from "./errors.js";
 import { building, type Node } from "./graph.js";
 import { PlanCache, type PlanCacheStats } from "./runtime/cache.js";
 import { Executor } from "./runtime/execute.js";
@@ -179,6 +179,9 @@ function reasonOf(error: unknown): string {
   throw error;
 }
 
+const nothing = (reasons: readonly string[]): BackendError =>
+  new BackendError("auto", `no backend opens: ${reasons.join("; ") || "none was given to registerBackend()"}`);
+
 /** The first of those preferred that is registered and opens; never a GPU that is software in truth. */
 async function bestDevice(options: DeviceOptions): Promise<Device> {
   const reasons: string[] = [];
@@ -192,28 +195,26 @@ async function bestDevice(options: DeviceOptions): Promise<Device> {
       reasons.push(reasonOf(error));
     }
   }
-  throw new BackendError("auto", reasons.length === 0 ? "no backend is registered" : `no backend opens: ${reasons.join("; ")}`);
+  throw nothing(reasons);
 }
 
 /** The first of those preferred that opens without waiting. */
 function firstDevice(): Device {
   const reasons: string[] = [];
   for (const name of preferred) {
-    const sync = openers.get(name)?.sync;
-    if (sync == null) continue;
     try {
-      return new Device(name, sync({}), {}, passedOver(reasons));
+      const backend = openers.get(name)?.sync?.({});
+      if (backend !== undefined) return new Device(name, backend, {}, passedOver(reasons));
     } catch (error) {
       reasons.push(reasonOf(error));
     }
   }
-  if (reasons.length > 0) throw new BackendError("default device", reasons.join("; "));
-  throw new InternalError("no default device: import the package's main entry, which registers wasm and cpu, or call setDefaultDevice()");
+  throw nothing(reasons);
 }
 
 /**
  * The device that tensors are made on where none is given. Until `setDefaultDevice` says otherwise that is `wasm`, and `cpu` where the
- * runtime has no WebAssembly SIMD, which its `describe()` tells. It is opened when it is first asked for. Throws BackendError where neither opens.
+ * runtime has no WebAssembly SIMD, which its `describe()` tells. It is opened when it is first asked for. Throws BackendError where none opens.
  */
 export function defaultDevice(): Device {
   current ??= firstDevice();

@@ -127,15 +127,13 @@ export function allAxes(parts: readonly Expr[]): ReadonlySet<Axis> {
   for (const { axes: more } of parts) {
     // Most expressions depend on what one of their operands depends on: share its set.
     if (axes.size === 0) axes = more;
-    else if (more !== axes && !isSubset(more, axes)) axes = isSubset(axes, more) ? more : new Set([...axes, ...more]);
+    for (const axis of more) {
+      if (axes.has(axis)) continue;
+      axes = new Set([...axes, ...more]);
+      break;
+    }
   }
   return axes;
-}
-
-function isSubset(part: ReadonlySet<Axis>, whole: ReadonlySet<Axis>): boolean {
-  if (part.size > whole.size) return false;
-  for (const axis of part) if (!whole.has(axis)) return false;
-  return true;
 }
 
 /**

@@ -24,17 +24,17 @@ function keyOf(args: readonly Expr[]): number | string {
 /** A cast alone may have several dtypes of the same arguments. */
 const nameOf = (fn: ScalarFn, dtype: DType): string => (fn === "cast" ? `cast ${dtype}` : fn);
 
-function tableOf(tables: Map<string, Table>, name: string): Table {
+function lookUp(tables: Map<string, Table>, name: string, key: number | string, make: () => Expr): Expr {
   let table = tables.get(name);
   if (table === undefined) {
     table = new Map();
     tables.set(name, table);
   }
-  return table;
-}
-
-function added(table: Table, key: number | string, e: Expr): Expr {
-  table.set(key, e);
+  let e = table.get(key);
+  if (e === undefined) {
+    e = make();
+    table.set(key, e);
+  }
   return e;
 }
 
@@ -62,12 +62,10 @@ export class ExprPool {
 
   const(value: number, dtype: DType): Expr {
     const stored = castValue(value, dtype);
-    const table = tableOf(this.interned, dtype);
-    const key = Object.is(stored, -0) ? "-0" : stored;
-    const known = table.get(key);
-    if (known !== undefined) return known;
-    const [lo, hi] = bounds(dtype, stored, stored);
-    return added(table, key, { op: "const", id: this.count++, dtype, lo, hi, axes: noAxes, value: stored });
+    return this.intern(dtype, Object.is(stored, -0) ? "-0" : stored, () => {
+      const [lo, hi] = bounds(dtype, stored, stored);
+      return { op: "const", id: this.count++, dtype, lo, hi, axes: noAxes, value: stored };
+    });
   }
 
   int(value: number): Expr {
@@ -85,61 +83,49 @@ export class ExprPool {
   /** The loop variable; an axis of one step (or none) is 0. */
   axis(axis: Axis): Expr {
     if (axis.size <= 1) return this.int(0);
-    const table = tableOf(this.interned, "axis");
-    const known = table.get(axis.id);
-    if (known !== undefined) return known;
-    const id = this.count++;
-    return added(table, axis.id, { op: "axis", id, dtype: "int32", lo: 0, hi: axis.size - 1, axes: new Set([axis]), axis });
+    return this.intern("axis", axis.id, () => {
+      return { op: "axis", id: this.count++, dtype: "int32", lo: 0, hi: axis.size - 1, axes: new Set([axis]), axis };
+    });
   }
 
   load(buffer: number, index: Expr, dtype: DType, guard: Expr | null = null): Expr {
     const active = this.activeGuard(guard);
     if (active === false) return this.const(0, dtype);
-    const table = tableOf(this.interned, "load");
-    const key = `${buffer} ${index.id} ${dtype} ${active?.id}`;
-    const known = table.get(key);
-    if (known !== undefined) return known;
-    const axes = allAxes(active === null ? [index] : [index, active]);
-    return added(table, key, { op: "load", id: this.count++, dtype, ...unbounded, axes, buffer, index, guard: active });
+    return this.intern("load", `${buffer} ${index.id} ${dtype} ${active?.id}`, () => {
+      const axes = allAxes(active === null ? [index] : [index, active]);
+      return { op: "load", id: this.count++, dtype, ...unbounded, axes, buffer, index, guard: active };
+    });
   }
 
   ref(value: number, index: readonly Expr[], dtype: DType, guard: Expr | null = null): Expr {
     const active = this.activeGuard(guard);
     if (active === false) return this.const(0, dtype);
-    const table = tableOf(this.interned, "ref");
-    const key = `${value} ${index.map((e) => e.id)} ${dtype} ${active?.id}`;
-    const known = table.get(key);
-    if (known !== undefined) return known;
-    const axes = allAxes(active === null ? index : [...index, active]);
-    return added(table, key, { op: "ref", id: this.count++, dtype, ...unbounded, axes, value, index, guard: active });
+    return this.intern("ref", `${value} ${index.map((e) => e.id)} ${dtype} ${active?.id}`, () => {
+      const axes = allAxes(active === null ? index : [...index, active]);
+      return { op: "ref", id: this.count++, dtype, ...unbounded, axes, value, index, guard: active };
+    });
   }
 
   acc(stage: number, dtype: DType): Expr {
-    const table = tableOf(this.interned, "acc");
-    const key = `${stage} ${dtype}`;
-    return table.get(key) ?? added(table, key, { op: "acc", id: this.count++, dtype, ...unbounded, axes: noAxes, stage });
+    return this.intern("acc", `${stage} ${dtype}`, () => ({ op: "acc", id: this.count++, dtype, ...unbounded, axes: noAxes, stage }));
   }
 
   /** Any scalar function, simplified. The dtype follows from the arguments, except for a cast's. */
   call(fn: ScalarFn, args: readonly Expr[], dtype: DType = resultDType(fn, args)): Expr {
     if (isFloating(args[0].dtype)) return this.simplifyCall(fn, args, dtype);
-    const table = tableOf(this.simplified, nameOf(fn, dtype));
-    const key = keyOf(args);
-    const known = table.get(key);
-    if (known !== undefined) return known;
-    const result = this.simplifyCall(fn, args, dtype);
-    table.set(key, result);
-    return result;
+    return lookUp(this.simplified, nameOf(fn, dtype), keyOf(args), () => this.simplifyCall(fn, args, dtype));
   }
 
   /** The call exactly as given, interned. For the simplifier's own files; everything else wants {@link call}. */
   node(fn: ScalarFn, args: readonly Expr[], dtype: DType, low = -Infinity, high = Infinity): Expr {
-    const table = tableOf(this.interned, nameOf(fn, dtype));
-    const key = keyOf(args);
-    const known = table.get(key);
-    if (known !== undefined) return known;
-    const [lo, hi] = bounds(dtype, low, high);
-    return added(table, key, { op: "call", id: this.count++, dtype, lo, hi, axes: allAxes(args), fn, args });
+    return this.intern(nameOf(fn, dtype), keyOf(args), () => {
+      const [lo, hi] = bounds(dtype, low, high);
+      return { op: "call", id: this.count++, dtype, lo, hi, axes: allAxes(args), fn, args };
+    });
+  }
+
+  private intern(name: string, key: number | string, make: () => Expr): Expr {
+    return lookUp(this.interned, name, key, make);
   }
 
   /** Null for none, false where nothing is ever loaded. */

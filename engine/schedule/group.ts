@@ -103,11 +103,12 @@ const exprOf = (d: Definition): Expr | null =>
 
 export class Grouper {
   readonly groups: Group[] = [];
+  private made = 0;
   readonly boundaries: Boundary[] = [];
   /** Groups that hold, or write parts of, each value. */
   readonly homes = new Map<number, Set<Group>>();
   private readonly needs = new Map<Group, Set<number>>();
-  private readonly order = new Order<Group>();
+  private readonly order = new Order();
   /** Kernels that read each value. */
   private readonly readers = new Map<number, Set<LoopGroup>>();
 
@@ -121,7 +122,7 @@ export class Grouper {
     const expr = exprOf(definition);
     const reads = expr === null ? new Map((definition as HostDefinition).inputs.map((v) => [v, [] as RefExpr[]])) : refsOf(expr);
     if (definition.kind === "line" || definition.kind === "host") {
-      const group: SoloGroup = { kind: "solo", id: this.groups.length, definition };
+      const group: SoloGroup = { kind: "solo", id: this.made++, definition };
       this.place(group, definition.value, reads.keys());
       for (const value of reads.keys())
         this.boundary(
@@ -141,7 +142,7 @@ export class Grouper {
       guard: null,
       depth: depthOf(expr as Expr, () => 0),
     };
-    const group: LoopGroup = { kind: "loops", id: this.groups.length, axes: definition.axes, members: [member] };
+    const group: LoopGroup = { kind: "loops", id: this.made++, axes: definition.axes, members: [member] };
     this.place(group, definition.value, reads.keys());
     if (!this.fuse) for (const value of reads.keys()) this.boundary(value, definition.value, "fusion is off");
   }
@@ -158,7 +159,7 @@ export class Grouper {
     const needs = this.needs.get(group) ?? new Set<number>();
     for (const read of reads) {
       needs.add(read);
-      for (const home of this.homes.get(read) ?? []) this.order.add(home, group);
+      for (const home of this.homes.get(read) ?? []) this.order.add(home.id, group.id);
       if (group.kind === "loops") this.readers.set(read, (this.readers.get(read) ?? new Set<LoopGroup>()).add(group));
     }
     this.needs.set(group, needs);
@@ -249,7 +250,7 @@ export class Grouper {
   private refusal(group: LoopGroup, reads: ReadonlyMap<number, unknown>): string | null {
     const others = new Set<Group>();
     for (const value of reads.keys()) for (const home of this.homes.get(value) ?? []) if (home !== group) others.add(home);
-    for (const other of others) if (this.order.isBefore(group, other)) return "another kernel lies between them";
+    for (const other of others) if (this.order.isBefore(group.id, other.id)) return "another kernel lies between them";
     return this.tooMany(group.members.length + 1, [...(this.needs.get(group) ?? []), ...reads.keys()]);
   }
 
@@ -362,8 +363,8 @@ export class Grouper {
     const other = matchIndex(this.pool, from, d, hosted, false);
     if (typeof other === "string") return other;
     if (other.split.size > 0) return "rows are numbered differently";
-    if (this.order.isBefore(into, from)) return "one needs the other's finished result";
-    const through = [...this.dependencies(into)].filter((g) => g !== from).some((g) => this.order.isBefore(from, g));
+    if (this.order.isBefore(into.id, from.id)) return "one needs the other's finished result";
+    const through = [...this.dependencies(into)].filter((g) => g !== from).some((g) => this.order.isBefore(from.id, g.id));
     if (through) return "another kernel lies between them";
     const crowded = this.tooMany(into.members.length + from.members.length, [
       ...(this.needs.get(into) ?? []),
@@ -395,7 +396,7 @@ export class Grouper {
     into.members.splice(0, 0, ...moved);
     for (const value of this.needs.get(from) ?? []) this.needs.get(into)?.add(value);
     this.needs.delete(from);
-    this.order.merge(from, into);
+    this.order.merge(from.id, into.id);
     for (const readers of this.readers.values()) if (readers.delete(from)) readers.add(into);
     for (const homes of this.homes.values()) if (homes.delete(from)) homes.add(into);
     this.groups.splice(this.groups.indexOf(from), 1);

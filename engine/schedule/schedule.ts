@@ -190,11 +190,7 @@ function sortGroups(grouper: Grouper): Group[] {
   for (const group of grouper.groups) {
     const on = grouper.dependencies(group);
     waiting.set(group, on.size);
-    for (const d of on) {
-      const list = readers.get(d);
-      if (list) list.push(group);
-      else readers.set(d, [group]);
-    }
+    for (const d of on) readers.set(d, [...(readers.get(d) ?? []), group]);
   }
   const ready = grouper.groups.filter((g) => waiting.get(g) === 0);
   const out: Group[] = [];

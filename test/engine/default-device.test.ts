@@ -82,6 +82,6 @@ describe("the default device", () => {
 
   it("is missing where no backend is registered, which is said with the remedy", async () => {
     const { defaultDevice } = await import("../../engine/index.js");
-    expect(() => defaultDevice()).toThrow("import the package's main entry, which registers wasm and cpu, or call setDefaultDevice()");
+    expect(() => defaultDevice()).toThrow("no backend opens: none was given to registerBackend()");
   });
 });
