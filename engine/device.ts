@@ -171,7 +171,8 @@ export async function device(name: string, options: DeviceOptions = {}): Promise
 /** The best first. */
 const preferred = ["webgpu", "wasm", "cpu"];
 
-const passedOver = (reasons: readonly string[]): string => (reasons.length === 0 ? "" : ` (not on ${reasons.join("; not on ")})`);
+const opened = (name: string, backend: Backend, options: DeviceOptions, reasons: readonly string[]): Device =>
+  new Device(name, backend, options, reasons.map((reason) => ` (not on ${reason})`).join(""));
 
 /** Why a backend does not open; anything but that is a defect. */
 function reasonOf(error: unknown): string {
@@ -180,17 +181,15 @@ function reasonOf(error: unknown): string {
 }
 
 const nothing = (reasons: readonly string[]): BackendError =>
-  new BackendError("auto", `no backend opens: ${reasons.join("; ") || "none was given to registerBackend()"}`);
+  new BackendError("auto", `no backend opens: ${reasons.join("; ") || "none is registered"}`);
 
 /** The first of those preferred that is registered and opens; never a GPU that is software in truth. */
 async function bestDevice(options: DeviceOptions): Promise<Device> {
   const reasons: string[] = [];
   for (const name of preferred) {
-    const opener = openers.get(name);
-    if (opener === undefined) continue;
     try {
-      const backend = await opener.open({ ...options, software: false });
-      return new Device(name, backend, options, passedOver(reasons));
+      const backend = await openers.get(name)?.open({ ...options, software: false });
+      if (backend !== undefined) return opened(name, backend, options, reasons);
     } catch (error) {
       reasons.push(reasonOf(error));
     }
@@ -204,7 +203,7 @@ function firstDevice(): Device {
   for (const name of preferred) {
     try {
       const backend = openers.get(name)?.sync?.({});
-      if (backend !== undefined) return new Device(name, backend, {}, passedOver(reasons));
+      if (backend !== undefined) return opened(name, backend, {}, reasons);
     } catch (error) {
       reasons.push(reasonOf(error));
     }

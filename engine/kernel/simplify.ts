@@ -3,7 +3,7 @@
  * other code has to: index arithmetic in `integers.ts`, truth and floats in `booleans.ts` and `floats.ts`.
  */
 import { type DType, isFloating } from "../dtype.js";
-import { allAxes, children, fitsInt, intMax, intMin } from "./affine.js";
+import { allAxes, children, fitsInt, intMax, intMin, type Range } from "./affine.js";
 import { conjunction, disjunction, exclusive, negation, select } from "./booleans.js";
 import { simplifyFloat } from "./floats.js";
 import { addInts, divideInts, equalInts, modInts, multiplyInts, orderInts, scaleInt } from "./integers.js";
@@ -42,8 +42,7 @@ const noAxes: ReadonlySet<Axis> = new Set();
 const unbounded = { lo: -Infinity, hi: Infinity } as const;
 
 /** Bounds outside of int32 mean that the value may wrap to anything. */
-const bounds = (dtype: DType, lo: number, hi: number): readonly [number, number] =>
-  dtype === "int32" && fitsInt(lo, hi) ? [lo, hi] : [-Infinity, Infinity];
+const bounds = (dtype: DType, lo: number, hi: number): Range => (dtype === "int32" && fitsInt(lo, hi) ? { lo, hi } : unbounded);
 
 const mask = (e: Expr): number => (e.lo >= 0 ? e.hi : Infinity);
 
@@ -63,8 +62,7 @@ export class ExprPool {
   const(value: number, dtype: DType): Expr {
     const stored = castValue(value, dtype);
     return this.intern(dtype, Object.is(stored, -0) ? "-0" : stored, () => {
-      const [lo, hi] = bounds(dtype, stored, stored);
-      return { op: "const", id: this.count++, dtype, lo, hi, axes: noAxes, value: stored };
+      return { op: "const", id: this.count++, dtype, ...bounds(dtype, stored, stored), axes: noAxes, value: stored };
     });
   }
 
@@ -117,10 +115,9 @@ export class ExprPool {
   }
 
   /** The call exactly as given, interned. For the simplifier's own files; everything else wants {@link call}. */
-  node(fn: ScalarFn, args: readonly Expr[], dtype: DType, low = -Infinity, high = Infinity): Expr {
+  node(fn: ScalarFn, args: readonly Expr[], dtype: DType, lo = -Infinity, hi = Infinity): Expr {
     return this.intern(nameOf(fn, dtype), keyOf(args), () => {
-      const [lo, hi] = bounds(dtype, low, high);
-      return { op: "call", id: this.count++, dtype, lo, hi, axes: allAxes(args), fn, args };
+      return { op: "call", id: this.count++, dtype, ...bounds(dtype, lo, hi), axes: allAxes(args), fn, args };
     });
   }
 

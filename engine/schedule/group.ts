@@ -76,8 +76,7 @@ export function refsOf(e: Expr): Refs {
       if (list) list.push(at);
       else refs.set(at.value, [at]);
     }
-    const below = children(at);
-    for (let i = below.length - 1; i >= 0; i--) seen.add(below[i]);
+    for (const part of children(at)) seen.add(part);
   }
   refsMemo.set(e, refs);
   return refs;

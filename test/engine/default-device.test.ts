@@ -80,8 +80,8 @@ describe("the default device", () => {
     await defaultDevice().close();
   });
 
-  it("is missing where no backend is registered, which is said with the remedy", async () => {
+  it("is missing where no backend is registered, which is said", async () => {
     const { defaultDevice } = await import("../../engine/index.js");
-    expect(() => defaultDevice()).toThrow("no backend opens: none was given to registerBackend()");
+    expect(() => defaultDevice()).toThrow("no backend opens: none is registered");
   });
 });
