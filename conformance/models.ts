@@ -43,7 +43,7 @@ export async function runModelCase(device: Device, folder: Folder, test: ModelCa
     if (test.kind === "manifest") return runManifest(folder, test);
     return await runModule(device, folder, test);
   } catch (error) {
-    return outcomeOf(error, device.name);
+    return outcomeOf(error);
   }
 }
 

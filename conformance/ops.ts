@@ -151,7 +151,7 @@ export async function runOpCase(api: Api, device: Device, folder: Folder, test: 
     });
     return conclude(verdict);
   } catch (error) {
-    return outcomeOf(error, device.name);
+    return outcomeOf(error);
   }
 }
 
@@ -181,7 +181,7 @@ export async function runErrorCase(api: Api, device: Device, test: ErrorCase): P
   try {
     prepared = prepare(api, device, test, none, new Set());
   } catch (error) {
-    return outcomeOf(error, device.name);
+    return outcomeOf(error);
   }
   let read: readonly TypedArray[];
   try {

@@ -23,14 +23,21 @@ export function need<T>(api: Api, name: string, where = "crabro"): T {
   return api[name] as T;
 }
 
-/** What devices refuse by design: part of the BackendError's message, and the reason as documented. */
+/** A call that a device refuses by design, as it cannot represent what is in it. */
 export interface Refusal {
+  readonly operation: string;
   readonly device: string;
-  readonly message: RegExp;
   readonly reason: string;
+  /** Ids of the cases. */
+  readonly cases: readonly string[];
+  /** Part of the BackendError's message. */
+  readonly message: RegExp;
 }
 
-/** cpu, the reference, refuses nothing. */
+/**
+ * All that is refused. It is empty: where integers are floats, the reference cases have none beyond 2^24, random numbers are made on the host, and
+ * what a device has no template for gets the slow definition. A case that is refused and not listed fails, as does one that is listed and not refused.
+ */
 export const refusals: readonly Refusal[] = [];
 
 export const oneLine = (error: unknown): string => {
@@ -42,13 +49,19 @@ export const oneLine = (error: unknown): string => {
 };
 
 /** The outcome of a case that threw where it should not. */
-export function outcomeOf(error: unknown, device: string, table: readonly Refusal[] = refusals): Outcome {
+export function outcomeOf(error: unknown): Outcome {
   if (error instanceof Missing) return { status: "missing", error: 0, message: error.message };
-  if (error instanceof BackendError) {
-    const refusal = table.find((row) => row.device === device && row.message.test(error.message));
-    if (refusal !== undefined) return { status: "refused", error: 0, message: refusal.reason };
-  }
+  if (error instanceof BackendError) return { status: "refused", error: 0, message: error.message };
   return { status: "failed", error: Number.POSITIVE_INFINITY, message: oneLine(error) };
+}
+
+/** An outcome by the table: refused is what is listed there, for that reason, and nothing else. */
+export function byTable(outcome: Outcome, id: string, device: string, table: readonly Refusal[] = refusals): Outcome {
+  const row = table.find((row) => row.device === device && row.cases.includes(id));
+  const refused = outcome.status === "refused";
+  if (row !== undefined && refused && row.message.test(outcome.message)) return { ...outcome, message: row.reason };
+  if (row !== undefined) return failed(`${outcome.status}, but listed as refused: ${row.reason}; ${outcome.message}`);
+  return refused ? failed(oneLine(outcome.message)) : outcome;
 }
 
 export const failed = (message: string): Outcome => ({ status: "failed", error: Number.POSITIVE_INFINITY, message });

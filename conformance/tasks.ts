@@ -4,7 +4,7 @@ import type { FileCase } from "./files.js";
 import { type Folder, UsageError } from "./folder.js";
 import { type ModelCase, runModelCase } from "./models.js";
 import { type ErrorCase, type OpCase, runErrorCase, runOpCase } from "./ops.js";
-import type { Api, Outcome } from "./outcome.js";
+import { type Api, byTable, type Outcome } from "./outcome.js";
 
 export interface Task {
   readonly id: string;
@@ -30,7 +30,7 @@ export function tasksOf(folder: Folder): Task[] {
       id: test.id,
       op: test.kind,
       family: "models",
-      run: (_, device) => runModelCase(device, folder, test),
+      run: async (_, device) => byTable(await runModelCase(device, folder, test), test.id, device.name),
     }));
   }
   if (folder.kind === "files") return fileTasks(folder);
@@ -38,7 +38,7 @@ export function tasksOf(folder: Folder): Task[] {
     id: test.id,
     op: test.op,
     family: test.family,
-    run: (api, device) => runOpCase(api, device, folder, test),
+    run: async (api, device) => byTable(await runOpCase(api, device, folder, test), test.id, device.name),
   }));
   if (!folder.has("errors.json")) return tasks;
   return [
@@ -47,7 +47,7 @@ export function tasksOf(folder: Folder): Task[] {
       id: test.id,
       op: test.op,
       family: "errors",
-      run: (api: Api, device: Device) => runErrorCase(api, device, test),
+      run: async (api: Api, device: Device) => byTable(await runErrorCase(api, device, test), test.id, device.name),
     })),
   ];
 }

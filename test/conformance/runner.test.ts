@@ -5,7 +5,7 @@ import { openFolder } from "../../conformance/disk.js";
 import { type Folder, HostTensor } from "../../conformance/folder.js";
 import { runModelCase } from "../../conformance/models.js";
 import { type ErrorCase, flattenResult, type OpCase, runErrorCase, runOpCase } from "../../conformance/ops.js";
-import { type Api, Missing, outcomeOf } from "../../conformance/outcome.js";
+import { type Api, byTable, Missing, outcomeOf, type Refusal } from "../../conformance/outcome.js";
 import { type Task, tasksOf } from "../../conformance/tasks.js";
 import { wider } from "../../conformance/wider.js";
 import { BackendError, InternalError, OpError } from "../../engine/errors.js";
@@ -171,13 +171,25 @@ describe("calls that must be refused", () => {
 });
 
 describe("outcomes of errors", () => {
-  const table = [{ device: "gpujs", message: /cannot represent NaN/, reason: "float textures have no NaN" }];
+  const reason = "float textures have no NaN";
+  const table: readonly Refusal[] = [
+    { operation: "torch.add", device: "gpujs", reason, cases: ["add-nan"], message: /cannot represent NaN/ },
+  ];
+  const judged = (error: unknown, id = "add-nan", device = "gpujs") => byTable(outcomeOf(error), id, device, table);
 
-  it("are refusals only by the table of the device", () => {
+  it("are refusals only where the table lists case and device, for the reason that it states", () => {
     const error = new BackendError("gpujs", "cannot represent NaN here");
-    expect(outcomeOf(error, "gpujs", table)).toEqual({ status: "refused", error: 0, message: "float textures have no NaN" });
-    expect(outcomeOf(error, "cpu", table).status).toBe("failed");
-    expect(outcomeOf(new OpError("x", "cannot represent NaN"), "gpujs", table).status).toBe("failed");
-    expect(outcomeOf(new Missing("crabro has no x"), "cpu").status).toBe("missing");
+    expect(judged(error)).toEqual({ status: "refused", error: 0, message: reason });
+    expect(judged(error, "add")).toMatchObject({ status: "failed", message: "gpujs: cannot represent NaN here" });
+    expect(judged(error, "add-nan", "cpu").status).toBe("failed");
+    expect(judged(new BackendError("gpujs", "no room")).status).toBe("failed");
+    expect(judged(new OpError("x", "cannot represent NaN")).status).toBe("failed");
+    expect(judged(new Missing("crabro has no x"), "add").status).toBe("missing");
+  });
+
+  it("are failures where the table lists what is not refused", () => {
+    const passed = { status: "passed", error: 0.5, message: "" } as const;
+    expect(byTable(passed, "add-nan", "gpujs", table)).toMatchObject({ status: "failed", message: expect.stringContaining(reason) });
+    expect(byTable(passed, "add", "gpujs", table)).toBe(passed);
   });
 });
