@@ -1,6 +1,6 @@
 /**
  * The library for pages, built as one ES module without Node's modules, of which bundlers keep what is used: engine, autograd, layers and models,
- * optimizers, and what opens the backends. Nothing happens by importing it: register the backend that you want, and call `installMethods()`
+ * what trains them, and what opens the backends. Nothing happens by importing it: register the backend that you want, and call `installMethods()`
  * for methods on tensors (the first layer made does so too).
  */
 import "./autograd/backward.js";
@@ -14,4 +14,4 @@ export * from "./engine/core.js";
 export * as nn from "./models/nn/index.js";
 export { Module, Parameter } from "./models/nn/index.js";
 export { createModel, listModels } from "./models/registry.js";
-export * from "./train/optim/index.js";
+export * from "./train/browser.js";

@@ -15,8 +15,8 @@ import { Writer } from "../loops/writer.js";
 import { type Inverse, invert } from "./invert.js";
 import type { Language } from "./language.js";
 
-/** Terms that are added to one float sum before it goes into the next: rounding errors of long sums stay small. */
-const block = 256;
+/** Longer float sums are sums of sums, of at least a quarter as many terms each: rounding errors stay small. */
+const longest = 128;
 
 /** One gpu.js kernel: returns the elements of one buffer. */
 export interface Program {
@@ -161,16 +161,17 @@ function writeGroup(writer: Writer, { numbers, stages }: Group, language: Langua
   };
   const results = declared("s");
   const { loops } = stages[0];
-  const isLong = stages.some(({ combine, body }) => combine === "add" && isFloating(body.dtype)) && termsOf(loops) > 2 * block;
-  const parts = isLong ? declared("p") : results;
-  const flush = (): void => {
-    add(results, (i) => ({ code: parts[i], strength: 20 }));
+  const isLong = stages.some(({ combine, body }) => combine === "add" && isFloating(body.dtype)) && termsOf(loops) > longest;
+  // Partial sums end with the rounds of loops that hold enough of them; a lone long loop counts its rounds.
+  const splits = isLong ? splitDepths(loops) : [];
+  const sums = [...splits.map(() => declared("p")), results];
+  const pass = (level: number): void => add(sums[level + 1], (i) => ({ code: sums[level][i], strength: 20 }));
+  const flush = (level: number): void => {
+    pass(level);
     stages.forEach((stage, i) => {
-      writer.line(`${parts[i]} = ${start(stage).code};`);
+      writer.line(`${sums[level][i]} = ${start(stage).code};`);
     });
   };
-  // Partial sums end with the outermost loop whose rounds hold enough terms; a lone long loop counts them.
-  const split = isLong ? splitDepth(loops) : -1;
   const outer = writer.depth;
   const depths = loops.map(({ axis, lower, upper, step, condition }) => {
     if (!isTrue(condition)) writer.openBranch(writer.value(condition));
@@ -181,20 +182,23 @@ function writeGroup(writer: Writer, { numbers, stages }: Group, language: Langua
   stages.forEach(({ combine, condition, body }, i) => {
     const guarded = !isTrue(condition);
     if (guarded) writer.openBranch(writer.value(condition));
-    writer.line(`${parts[i]} = ${language.combined(combine, body.dtype, parts[i], writer.value(body))};`);
+    writer.line(`${sums[0][i]} = ${language.combined(combine, body.dtype, sums[0][i], writer.value(body))};`);
     if (guarded) writer.close();
   });
-  if (isLong && split < loops.length - 1) {
-    while (writer.depth > depths[split]) writer.close();
-    flush();
-  } else if (isLong) {
-    const count = writer.axisName(loops[split].axis);
-    writer.line(`if (${count} % ${block} === ${block - 1}) {`);
-    flush();
+  const isLone = isLong && loops.length === 1;
+  if (isLone) {
+    const rounds = 2 ** Math.round(Math.log2(termsOf(loops)) / 2);
+    writer.line(`if (${writer.axisName(loops[0].axis)} % ${rounds} === ${rounds - 1}) {`);
+    flush(0);
     writer.line("}");
+  } else {
+    splits.forEach((depth, level) => {
+      while (writer.depth > depths[depth]) writer.close();
+      flush(level);
+    });
   }
   while (writer.depth > outer) writer.close();
-  if (isLong) add(results, (i) => ({ code: parts[i], strength: 20 }));
+  if (isLone) pass(0);
   results.forEach((name, i) => {
     writer.setResult(numbers[i], name);
   });
@@ -202,12 +206,15 @@ function writeGroup(writer: Writer, { numbers, stages }: Group, language: Langua
 
 const termsOf = (loops: readonly Loop[]): number => loops.reduce((product, { axis }) => product * axis.size, 1);
 
-/** The loop at whose rounds' ends partial sums are added up. */
-function splitDepth(loops: readonly Loop[]): number {
+/** The loops at whose rounds' ends partial sums go into the next, innermost first. */
+function splitDepths(loops: readonly Loop[]): readonly number[] {
+  const splits: number[] = [];
   let terms = 1;
   for (let depth = loops.length - 1; depth > 0; depth--) {
     terms *= loops[depth].axis.size;
-    if (terms >= block / 8) return depth - 1;
+    if (4 * terms < longest) continue;
+    splits.push(depth - 1);
+    terms = 1;
   }
-  return 0;
+  return splits.length > 0 ? splits : [0];
 }

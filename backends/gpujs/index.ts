@@ -23,7 +23,8 @@ export async function createGpujsBackend(name = "webasm", options: GpujsOptions 
     return new GpujsBackend(mode, new GPU({ mode: mode.name as "cpu" }), options, adapter === null ? "" : ` on ${titleOf(adapter)}`);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new BackendError(`gpujs:${name}`, `gpu.js cannot run in this mode here: ${reason}`, { cause });
+    const needs = mode.needs === undefined ? "" : `; it needs ${mode.needs}`;
+    throw new BackendError(`gpujs:${name}`, `gpu.js cannot run in this mode here: ${reason}${needs}`, { cause });
   }
 }
 

@@ -1,8 +1,10 @@
+import { existsSync } from "node:fs";
 import fc from "fast-check";
 import * as vitest from "vitest";
 import { runBackendTests, type Skip } from "../../backends/conformance.js";
 import { createGpujsBackend } from "../../backends/gpujs/index.js";
 import { invert } from "../../backends/gpujs/invert.js";
+import { modes as allModes } from "../../backends/gpujs/modes.js";
 import { openFolder } from "../../conformance/disk.js";
 import { tasksOf } from "../../conformance/tasks.js";
 import type { Store } from "../../engine/kernel/ir.js";
@@ -73,7 +75,32 @@ describe("device names", () => {
     const d = await device("gpujs");
     expect(d.describe()).toMatch(/^gpujs:webasm/);
     await d.close();
+    await expect(createGpujsBackend("webgl2")).rejects.toThrow(
+      /^gpujs:webgl2: gpu.js cannot run in this mode here: .*; it needs a browser with WebGL 2$/,
+    );
     await expect(createGpujsBackend("cuda")).rejects.toThrow(/gpu.js has no such mode; known are cpu, webasm/);
+  });
+});
+
+describe("headlessgl", () => {
+  const installed = existsSync(new URL("../../node_modules/gl/package.json", import.meta.url));
+
+  it("computes where the package gl is installed, and says that it is missing where it is not", async () => {
+    if (!installed) {
+      const missing = /^gpujs:headlessgl: gpu.js cannot run in this mode here: .*; it needs the package gl \(npm install gl\)$/;
+      await expect(device("gpujs:headlessgl")).rejects.toThrow(missing);
+      return;
+    }
+    const d = await device("gpujs:headlessgl");
+    expect(await tensor([1, 2, 3], { device: d }).mul(2).sum().item()).toBe(12);
+    await d.close();
+  });
+
+  it("prints the very kernels of webgl2, with the same settings", () => {
+    const [webgl2, headless] = ["webgl2", "headlessgl"].map((name) => allModes.find((mode) => mode.name === name));
+    expect(headless?.language).toBe(webgl2?.language);
+    expect(headless?.settings).toBe(webgl2?.settings);
+    expect(headless?.isResident).toBe(true);
   });
 });
 

@@ -123,6 +123,31 @@ describe("the module", () => {
     expect(await sizes()).toEqual(["undefined", 3, true, true]);
   });
 
+  it("trains a module of one's own by loader, step and schedule, and evaluates it", async () => {
+    const code = await bundled(`
+      import * as crabro from "./crabro.js";
+      const { DataLoader, Module, SGD, cosine, evaluation, nn, plainTransform, synthetic, trainEpoch, trainingStep } = crabro;
+      class Net extends Module {
+        head = new nn.Linear(256, 4);
+        forward(x) { return this.head.forward(x.flatten({ startDim: 1 })); }
+      }
+      export async function learned() {
+        crabro.registerBackend("cpu", crabro.createCpuBackend, crabro.createCpuBackend);
+        const data = synthetic({ length: 64, side: 16, numClasses: 4 });
+        const loader = new DataLoader(data, { batchSize: 16, transform: plainTransform(data), shuffle: true });
+        const net = new Net();
+        const optimizer = new SGD([...net.parameters()], { lr: 0.1 });
+        const before = await evaluation(net)(loader);
+        const schedule = cosine({ lr: 0.1, totalSteps: 8 });
+        for (const epoch of [0, 1]) await trainEpoch(trainingStep(net, optimizer), loader, { epoch, schedule, optimizer });
+        return [before.loss, await evaluation(net)(loader)];
+      }`);
+    const { learned } = (await load("train.mjs", code)) as { learned(): Promise<[number, { loss: number; top1: number }]> };
+    const [before, after] = await learned();
+    expect(after.loss).toBeLessThan(0.5 * before);
+    expect(after.top1).toBeGreaterThan(90);
+  });
+
   it("says what it leaves out where it is asked for it", async () => {
     const code = await bundled(`
       import { createCpuBackend, device, registerBackend } from "./crabro.js";
