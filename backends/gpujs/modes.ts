@@ -32,5 +32,11 @@ export const modes: readonly Mode[] = [
   { name: "webgpu", about: "as WGSL", ...onGpu, maxArguments: 6 },
   // A texture unit an argument, sixteen at least.
   { name: "webgl2", about: "as WebGL 2 shaders", ...onGl, maxArguments: 14, needs: "a browser with WebGL 2" },
-  { name: "headlessgl", about: "as WebGL shaders in Node", ...onGl, maxArguments: 6, needs: "the package gl (npm install gl)" },
+  {
+    name: "headlessgl",
+    about: "as WebGL shaders in Node",
+    ...onGl,
+    maxArguments: 6,
+    needs: "the package gl with its native part (npm install gl)",
+  },
 ];
