@@ -19,7 +19,7 @@ const leastSeen = 0.5;
 /** Side of a digit's box of 28 × 28 pixels, as a share of the picture's. */
 const sides = [0.32, 0.66] as const;
 const mostTurn = Math.PI / 6;
-/** Least difference in brightness between a digit and its ground, of 255. */
+/** By how much a digit is brighter than its ground at least, of 255. */
 const leastContrast = 60;
 
 /** A digit where it stands, as shares of its colour: what of it is drawn, and which pixels are on it. */
@@ -64,10 +64,10 @@ export function digitScene(digits: Dataset, split: Split, index: number, options
   };
 }
 
-/** Side of a single digit's box as a share of its picture: in a picture half as large as a scene it has much the same sizes as there. */
-const singleSides = [0.64, 1.25] as const;
-
-/** One digit as it stands in scenes: turned, in some colour, on a textured ground. A function of the arguments alone. */
+/**
+ * One digit as it stands in scenes of 128 pixels: turned, in some colour, on a textured ground, and as large as there, or smaller in pictures
+ * of less than 64 pixels. A function of the arguments alone.
+ */
 export function digitPicture(
   digits: Dataset,
   split: Split,
@@ -75,11 +75,14 @@ export function digitPicture(
   { size = 64, seed = 0 }: { size?: number; seed?: number } = {},
 ): Picture {
   const draws = new Draws(seed, "digit", split === "train" ? 0 : 1, index);
+  const share = Math.min(2, 128 / size);
+  const [least, greatest] = sides;
+  const cells = [4, 14].map((cells) => Math.round(cells / share)) as [number, number];
   for (;;) {
     // A ground that is hard to tell from any digit gives way to another.
-    const ground = texture(size, draws, [2, 7]);
+    const ground = texture(size, draws, cells);
     for (let tries = 0; tries < 20; tries++) {
-      const digit = place(digits, index, ground, singleSides, draws);
+      const digit = place(digits, index, ground, [least * share, greatest * share], draws);
       if (digit !== null) return paint(ground, [digit], draws);
     }
   }
@@ -103,7 +106,7 @@ function place(digits: Dataset, index: number, ground: Picture, sides: readonly 
   const turn = draws.uniform(-mostTurn, mostTurn);
   const reach = (scale * side) / 2;
   const [cx, cy] = [draws.uniform(0.6 * reach, size - 0.6 * reach), draws.uniform(0.6 * reach, size - 0.6 * reach)];
-  const colour = [draws.uniform(0, 255), draws.uniform(0, 255), draws.uniform(0, 255)];
+  const colour = [0, 1, 2].map(() => draws.uniform(80, 255));
   const [cos, sin] = [Math.cos(turn) / scale, Math.sin(turn) / scale];
   const value = (x: number, y: number): number => (x >= 0 && y >= 0 && x < side && y < side ? data[y * side + x] : 0);
   const alpha = new Float32Array(size * size);
@@ -133,13 +136,13 @@ function place(digits: Dataset, index: number, ground: Picture, sides: readonly 
   }
   if (pixels === 0) return null;
   const own = luma(Math.round(colour[0]), Math.round(colour[1]), Math.round(colour[2]));
-  return Math.abs(own - brightness / pixels) < leastContrast ? null : { label: digits.label(index), alpha, mask, area: pixels, colour };
+  return own - brightness / pixels < leastContrast ? null : { label: digits.label(index), alpha, mask, area: pixels, colour };
 }
 
 /** A ground of two colours that pass into one another in patches of two sizes; `cells`: patches along a side. */
 function texture(size: number, draws: Draws, cells: readonly [number, number] = [4, 14]): Picture {
   const picture = blank(size, size, 3);
-  const colours = [0, 1].map(() => [0, 1, 2].map(() => draws.uniform(20, 235)));
+  const colours = [0, 1].map(() => [0, 1, 2].map(() => draws.uniform(0, 130)));
   const grids = [
     { cells: cells[0], weight: 0.7 },
     { cells: cells[1], weight: 0.3 },

@@ -37,6 +37,19 @@ describe("texturedDigits", () => {
     expect(new Set(pictures.map(({ data }) => data.join())).size).toBe(40);
   });
 
+  it.each([32, 64, 96])("shows digits brighter than their ground, as large as scenes of 128 pixels do, in pictures of %i", async (side) => {
+    const shown = texturedDigits(train, "train", { side });
+    for (let i = 0; i < 6; i++) {
+      const { data } = await shown.picture(i);
+      const brightness = Array.from({ length: side * side }, (_, at) => data[3 * at] + data[3 * at + 1] + data[3 * at + 2]).sort(
+        (a, b) => a - b,
+      );
+      const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length / 3;
+      // Strokes cover a few hundredths of a picture at least.
+      expect(mean(brightness.slice(-0.02 * side * side)) - mean(brightness.slice(0, side * side * 0.7))).toBeGreaterThan(40);
+    }
+  });
+
   it("is a function of seed, half and number, for workers too", async () => {
     const { data } = await digits.picture(7);
     const opened = openSource(firstOf(digits, 10).source);
