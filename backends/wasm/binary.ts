@@ -64,9 +64,6 @@ export const when = (condition: Code, body: Code, otherwise: Code | null = null)
 export const either = (condition: Code, type: ValueType, a: Code, b: Code): Code => [condition, 0x04, type, a, 0x05, b, 0x0b];
 /** Runs `body`, and again while `again` holds. */
 export const repeat = (body: Code, again: Code): Code => [0x03, 0x40, body, again, 0x0d, 0, 0x0b];
-/** A loop that {@link leaveIf} in its body ends. */
-export const around = (loop: Code): Code => [0x02, 0x40, loop, 0x0b];
-export const leaveIf = (condition: Code): Code => [condition, 0x0d, 1];
 
 export const int = {
   const: (value: number): Code => [0x41, signed(value | 0)],

@@ -1,6 +1,7 @@
 /** Kernels as WebAssembly modules: clamped, vectorised and tiled loops, one function for each shape of tile. */
 import type { Axis, BufferSpec, Expr, LoopKernel, Store } from "../../engine/kernel/ir.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
+import type { Loop } from "../loops/clamp.js";
 import { Importer, mergeAxes, type Nest, storeExprs } from "../loops/nest.js";
 import { loadsOf, nodesOf } from "../loops/walk.js";
 import { type Code, call, get, i32, int, Locals, ModuleWriter, select, type ValueType, when } from "./binary.js";
@@ -11,7 +12,6 @@ import { planePlan } from "./planes.js";
 import { rowPlan } from "./rows.js";
 import { type Group, type Steps, stepsOf } from "./steps.js";
 import { tileNest } from "./tile.js";
-import { unrollNest } from "./unroll.js";
 import { type Reduction, type VectorNest, vectorize } from "./vectorize.js";
 import { type BlockPlan, windowPlan, withoutSecondGuards } from "./window.js";
 
@@ -97,7 +97,7 @@ function emitBlocks(
   number: number,
 ): Phase {
   const parts = nests.map((nest) => blockParts(pool, nest));
-  const functions = parts.flat().map((part) => blockFunction(module, library, pool, buffers, part, blocks.axes, blocks.count));
+  const functions = parts.flat().map((part) => blockFunction(module, library, pool, buffers, part, blocks.axes));
   module.export(`phase${number}`, blocks.run(module, buffers.length, functions));
   const work = parts.flat().reduce((sum, part) => sum + stepsOf(part).work, 0);
   return { steps: blocks.steps, work: work * blocks.count };
@@ -119,11 +119,10 @@ function emitPhase(
   const calls: Code[] = [];
   let single = 0;
   for (const part of parts) {
-    const nest = unrollNest(pool, part);
-    const own = stepsOf(nest);
+    const own = stepsOf(part);
     const locals = new Locals(parameters.length);
-    const writer = new Writer(pool, buffers, nest, locals, library);
-    emitNest(writer, nest, own, first, end);
+    const writer = new Writer(pool, buffers, part.weakened, part.lanes, locals, library, part.quads);
+    emitNest(writer, part, own, first, end);
     single = module.addFunction(parameters, [], locals, writer.finish());
     const from = int.sub(first, int.const(steps));
     const to = int.sub(end, int.const(steps));
@@ -140,20 +139,18 @@ function emitPhase(
 export const blockParts = (pool: ExprPool, nest: Nest): readonly VectorNest[] =>
   vectorize(pool, mergeAxes(pool, nest)).flatMap((part) => tileNest(pool, part));
 
-/** A function of the addresses and the values of `given`, which are free in the nest; it is called so many times. */
+/** A function of the addresses and the values of `given`, which are free in the nest. */
 export function blockFunction(
   module: ModuleWriter,
   library: Library,
   pool: ExprPool,
   buffers: readonly BufferSpec[],
-  part: VectorNest,
+  nest: VectorNest,
   given: readonly Axis[],
-  times: number,
 ): number {
-  const nest = unrollNest(pool, part, times);
   const parameters = [...buffers, ...given].map((): ValueType => i32);
   const locals = new Locals(parameters.length);
-  const writer = new Writer(pool, buffers, nest, locals, library);
+  const writer = new Writer(pool, buffers, nest.weakened, nest.lanes, locals, library, nest.quads);
   given.forEach((axis, i) => {
     writer.bind(axis, buffers.length + i);
   });
@@ -201,8 +198,8 @@ interface Strips {
 }
 
 /** Null where one part is enough. */
-function stripsOf({ loops, turns = [] }: Reduction, most: number): Strips | null {
-  let terms = 1 + turns.length;
+function stripsOf(loops: readonly Loop[], most: number): Strips | null {
+  let terms = 1;
   for (let depth = loops.length - 1; depth >= 0; depth--) {
     const { size } = loops[depth].axis;
     if (terms * size > most)
@@ -218,7 +215,7 @@ function writeReductions(writer: Writer, numbers: readonly number[], stages: rea
   const isSum = stages.map(({ combine, body }) => combine === "add" && body.dtype === "float32");
   const fresh = (i: number): number => writer.accumulator(stages[i].combine, stages[i].body.dtype, wide[i]);
   const exact = stages.length <= mostExact || stages.some(({ body }) => body.op !== "call" || body.fn !== "mul");
-  const strips = isSum.includes(true) ? stripsOf(stages[0], exact ? exactStrip : tileStrip) : null;
+  const strips = isSum.includes(true) ? stripsOf(loops, exact ? exactStrip : tileStrip) : null;
   const totals = stages.map((_, i) => (strips !== null && exact && isSum[i] ? writer.exactSums(wide[i]) : [fresh(i)]));
   let sums = totals.map(([total]) => total);
   const outer = writer.depth;
@@ -240,12 +237,6 @@ function writeReductions(writer: Writer, numbers: readonly number[], stages: rea
     writer.accumulate(sums[i], combine, body, wide[i]);
     if (guarded) writer.close();
   });
-  for (let turn = 0; turn < (stages[0].turns?.length ?? 0); turn++) {
-    writer.endTurn(turn);
-    stages.forEach(({ combine, turns = [] }, i) => {
-      writer.accumulate(sums[i], combine, turns[turn], wide[i]);
-    });
-  }
   if (strips !== null) {
     while (writer.depth > inner) writer.close();
     stages.forEach(({ combine, body }, i) => {

@@ -4,7 +4,7 @@
  */
 import { InternalError } from "../../engine/errors.js";
 import { conjuncts, sumOf } from "../../engine/kernel/affine.js";
-import type { BufferSpec, CallExpr, Expr } from "../../engine/kernel/ir.js";
+import type { Axis, BufferSpec, CallExpr, Expr, LoadExpr } from "../../engine/kernel/ir.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { nodesOf, stagesOf } from "../loops/walk.js";
 import { type Code, get, i32, int, ints, type Locals, select, v128, vector } from "./binary.js";
@@ -12,7 +12,6 @@ import type { Library, Scope } from "./math.js";
 import { constant, isExpensive, laneOf, scalarCall, splat, typeOf, vectorCall, vectorConstant, withLane } from "./scalar.js";
 import type { Block } from "./scopes.js";
 import { StageWriter } from "./stages.js";
-import type { VectorNest } from "./vectorize.js";
 
 /** Functions written in place in one function of a module. */
 const maxInlined = 16;
@@ -27,11 +26,13 @@ export class Writer extends StageWriter {
   constructor(
     pool: ExprPool,
     buffers: readonly BufferSpec[],
-    nest: VectorNest,
+    weakened: ReadonlySet<LoadExpr>,
+    lanes: ReadonlySet<Axis>,
     locals: Locals,
     private readonly library: Library,
+    quads: readonly (readonly LoadExpr[])[],
   ) {
-    super(pool, buffers, nest, locals);
+    super(pool, buffers, weakened, lanes, locals, quads);
   }
 
   isVector(e: Expr): boolean {
@@ -49,8 +50,6 @@ export class Writer extends StageWriter {
     if (e.op === "const") return constant(e.value, e.dtype);
     if (e.op === "axis") {
       if (!this.lanes.has(e.axis)) {
-        const turn = this.turns.get(e.axis);
-        if (turn !== undefined) return int.const(turn);
         this.counted.add(e.axis);
         return get(this.axisLocals.get(e.axis) as number);
       }

@@ -69,7 +69,7 @@ export function compileLines(kernel: TemplateKernel, { relaxed, shared, constant
   const start = int.add(get(scratch), int.mul(get(buffers.length), int.const(4 * width * size)));
   const { locals, code } = writeTransform(kernel.template, space, start, parameters.length, library, dtype === "int32");
   const functions = (nest: Nest): readonly number[] =>
-    blockParts(pool, nest).map((part) => blockFunction(module, library, pool, buffers, part, blocks.axes, blocks.count));
+    blockParts(pool, nest).map((part) => blockFunction(module, library, pool, buffers, part, blocks.axes));
   const before = functions(gather);
   const transform = module.addFunction(parameters, [], locals, code);
   const after = functions(scatter);

@@ -10,7 +10,6 @@ import { nodesOf, stagesOf } from "../loops/walk.js";
 import { type Code, double, float, get, i32, int, ints, type Locals, select, set, v128, vector, when } from "./binary.js";
 import { constant, laneOf, splat, typeOf, vectorConstant, withLane } from "./scalar.js";
 import { Block, ScopeWriter } from "./scopes.js";
-import type { VectorNest } from "./vectorize.js";
 
 /**
  * Bytes before the first buffer and after the last one that may be read: a load whose guard is false may touch them, as its result is
@@ -33,24 +32,19 @@ export abstract class MemoryWriter extends ScopeWriter {
   /** Each with the four that it is read together with. */
   private readonly quads = new Map<LoadExpr, readonly LoadExpr[]>();
   private readonly harmless = new Map<Expr, boolean>();
-  /** Loads that are safe only inside of the loops that took over their guards. */
-  private readonly weakened: ReadonlySet<LoadExpr>;
-  /** Axes of up to four points that are done at once. */
-  protected readonly lanes: ReadonlySet<Axis>;
-  /** Axes that stand for a number. */
-  protected readonly turns: ReadonlyMap<Axis, number>;
 
   constructor(
     pool: ExprPool,
     private readonly buffers: readonly BufferSpec[],
-    { weakened, lanes, quads, turns = [] }: VectorNest,
+    /** Loads that are safe only inside of the loops that took over their guards. */
+    private readonly weakened: ReadonlySet<LoadExpr>,
+    /** Axes of up to four points that are done at once. */
+    protected readonly lanes: ReadonlySet<Axis>,
     locals: Locals,
+    quads: readonly (readonly LoadExpr[])[],
   ) {
     super(pool, locals);
-    this.weakened = weakened;
-    this.lanes = lanes;
     for (const quad of quads) for (const load of quad) this.quads.set(load, quad);
-    this.turns = new Map(turns.map((axis, turn) => [axis, turn]));
   }
 
   /** Whether its value is four lanes. */

@@ -6,7 +6,7 @@
 import { InternalError } from "../../engine/errors.js";
 import type { Axis, Expr } from "../../engine/kernel/ir.js";
 import type { ExprPool } from "../../engine/kernel/simplify.js";
-import { around, type Code, get, i32, int, type Locals, leaveIf, repeat, select, set, type ValueType, when } from "./binary.js";
+import { type Code, get, i32, int, type Locals, repeat, select, set, type ValueType, when } from "./binary.js";
 
 export class Block {
   readonly code: Code[] = [];
@@ -20,8 +20,6 @@ export class Block {
   holdsLoop = false;
   /** A loop around parts of one loop. */
   isStrip = false;
-  /** Of a loop of turns: the local of where the place is in the end. */
-  end: number | null = null;
 
   constructor(
     readonly parent: Block | null,
@@ -134,29 +132,15 @@ export abstract class ScopeWriter {
     this.steps.set(axis, step);
   }
 
-  /**
-   * Between turns of a round, which are directly in its loop: a way out that is never taken, as the place is not at its end yet, and is even. V8
-   * knows nothing of that, and so has computed all sums when it comes by: without it, it would load the operands of all turns before it
-   * uses the first. (To ask for the end in the first turn keeps V8 from computing it in each round.)
-   */
-  endTurn(turn: number): void {
-    const { place, isLoop } = this.block;
-    if (place === null || !isLoop) return;
-    this.block.end ??= this.locals.add(i32);
-    this.block.code.push(leaveIf(int.eq(get(place.local), turn === 0 ? get(this.block.end) : int.const(2 * turn + 1))));
-  }
-
   /** From the axis' value to `to`: counted by a place that moves on, where nobody wants the value itself. */
-  private rounds(axis: Axis, local: number, to: Code, step: number, block: Block, body: readonly Code[]): Code {
-    const { place, advance } = block;
-    const leavable = (loop: Code): Code => (block.end === null ? loop : around(loop));
+  private rounds(axis: Axis, local: number, to: Code, step: number, { place, advance }: Block, body: readonly Code[]): Code {
     if (place === null || step !== 1 || this.counted.has(axis)) {
       const next = set(local, int.add(get(local), int.const(step)));
-      return leavable(repeat([body, advance, next], int.lt(get(local), to)));
+      return repeat([body, advance, next], int.lt(get(local), to));
     }
-    const end = block.end ?? this.locals.add(i32);
+    const end = this.locals.add(i32);
     const bytes = int.mul(int.sub(to, get(local)), int.const(place.bytes));
-    const loop = leavable(repeat([body, advance], int.ne(get(place.local), get(end))));
+    const loop = repeat([body, advance], int.ne(get(place.local), get(end)));
     return [set(end, int.add(get(place.local), bytes)), loop, set(local, to)];
   }
 

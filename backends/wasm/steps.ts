@@ -121,8 +121,7 @@ function groupWork({ stages }: Group): number {
   const [first] = stages;
   if (first.kind !== "reduction") return 4;
   const rounds = sizeOf(first.loops.map((loop) => loop.axis));
-  const turns = 1 + (first.turns?.length ?? 0);
-  return turns * rounds * (1 + cyclesOf(stages.flatMap((stage) => (stage.kind === "reduction" ? [stage.body] : []))));
+  return rounds * (1 + cyclesOf(stages.flatMap((stage) => (stage.kind === "reduction" ? [stage.body] : []))));
 }
 
 function workOf(nest: VectorNest, groups: readonly Group[]): number {

@@ -17,8 +17,6 @@ import { isExpensive } from "./scalar.js";
 export interface Reduction extends ClampedStage {
   readonly kind: "reduction";
   readonly partial: boolean;
-  /** Bodies of further rounds that a round has, in order. */
-  readonly turns?: readonly Expr[];
 }
 /** A vector from one stage for each lane; with several lists, their vectors combined in order. */
 export interface Packing {
@@ -46,8 +44,6 @@ export interface VectorNest {
   readonly lanes: ReadonlySet<Axis>;
   /** Four loads each, of elements side by side, whose lanes lie apart at the same distance. */
   readonly quads: readonly (readonly LoadExpr[])[];
-  /** The number of each round within a round. */
-  readonly turns?: readonly Axis[];
 }
 
 const width = 4;
