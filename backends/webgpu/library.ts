@@ -167,13 +167,13 @@ fn log1pNear(m: f32) -> f32 {
   let z = m * m;
   return m - (0.5f * z - ${logPoly} * (m * z));
 }`),
-  /** A positive finite number as (1 + m) · 2^e with 1 + m from √½ to √2. */
+  /** A positive finite number as (1 + m) · 2^e with 1 + m from √½ to √2. The bits of a subnormal one are a whole number of 2^-149. */
   Parts: helper(`
 struct Parts { m: f32, e: f32 }
 fn partsOf(x: f32) -> Parts {
   var bits = bitcast<u32>(x);
   var e = -126;
-  if (bits < 0x00800000u) { // subnormal: the bits are a whole number of 2^-149
+  if (bits < 0x00800000u) {
     bits = bitcast<u32>(f32(bits));
     e = -275;
   }
@@ -208,6 +208,10 @@ fn log1pOf(x: f32) -> f32 {
     "logOf",
     "log1pNear",
   ),
+  /**
+   * Finite x as quadrant · π/2 + r with |r| ≤ π/4. Small numbers subtract π/2 in three parts, large ones multiply by the bits of 2/π: p1, p0 is the
+   * product modulo 4, as a fixed-point number of 2 + 62 bits.
+   */
   Quadrant: helper(
     `
 struct Reduced { r: f32, quadrant: i32 }
@@ -221,7 +225,6 @@ fn mulHigh(a: u32, b: u32) -> u32 {
   let cross = al * bh + (middle & 0xffffu);
   return ah * bh + (middle >> 16u) + (cross >> 16u);
 }
-// x as quadrant · π/2 + r with |r| ≤ π/4, for finite x. Small numbers subtract π/2 in three parts, large ones multiply by the bits of 2/π.
 fn reduced(x: f32) -> Reduced {
   if (abs(x) < 4000.0f) {
     let n = round(x * 0.63661977f);
@@ -242,7 +245,6 @@ fn reduced(x: f32) -> Reduced {
     middle = (middle << s) | (low >> (32u - s));
     low = (low << s) | (table[i + 3u] >> (32u - s));
   }
-  // The product modulo 4, as a fixed-point number of 2 + 62 bits.
   var p0 = mantissa * middle;
   let carry = mulHigh(mantissa, low);
   p0 += carry;
