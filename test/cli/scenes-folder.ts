@@ -59,3 +59,8 @@ export function scenesFolder(name: string): ScenesFolder {
     },
   };
 }
+
+/** A page that says all it has to say, and loads nothing. The bytes of its pictures may spell anything. */
+export function expectWhole(html: string): void {
+  expect(html.replace(/"data:[^"]*"/g, '"data:"')).not.toMatch(/NaN|undefined|(src|href)="(?!data:)/);
+}
