@@ -3,7 +3,7 @@
  * other code has to: index arithmetic in `integers.ts`, truth and floats in `booleans.ts` and `floats.ts`.
  */
 import { type DType, isFloating } from "../dtype.js";
-import { allAxes, children, fitsInt, intMax, intMin, type Range } from "./affine.js";
+import { allAxes, fitsInt, intMax, intMin, postorder, type Range } from "./affine.js";
 import { conjunction, disjunction, exclusive, negation, select } from "./booleans.js";
 import { simplifyFloat } from "./floats.js";
 import { addInts, divideInts, equalInts, modInts, multiplyInts, orderInts, scaleInt } from "./integers.js";
@@ -285,23 +285,12 @@ export class ExprPool {
     return this.replace(e, () => false, fn);
   }
 
-  /** Operands first. Without recursion: fused chains are long. */
   private replace(e: Expr, keep: (e: Expr) => boolean, fn: (rebuilt: Expr, original: Expr) => Expr | null): Expr {
-    if (keep(e)) return e;
     const made = new Map<Expr, Expr>();
     const current = (node: Expr): Expr => made.get(node) ?? node;
-    const stack: Expr[] = [e];
-    while (stack.length > 0) {
-      const top = stack[stack.length - 1];
-      const height = stack.length;
-      if (!made.has(top)) {
-        const below = children(top);
-        for (let i = below.length - 1; i >= 0; i--) if (!made.has(below[i]) && !keep(below[i])) stack.push(below[i]);
-        if (stack.length > height) continue;
-        const rebuilt = this.rebuild(top, current);
-        made.set(top, fn(rebuilt, top) ?? rebuilt);
-      }
-      stack.pop();
+    for (const node of postorder(e, keep)) {
+      const rebuilt = this.rebuild(node, current);
+      made.set(node, fn(rebuilt, node) ?? rebuilt);
     }
     return current(e);
   }
