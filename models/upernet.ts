@@ -25,10 +25,13 @@ export interface SegmentationHeadOptions {
   readonly channels?: number;
   /** Rate at which training drops whole maps before the last convolution. Default 0.1. */
   readonly dropoutRatio?: number;
+  /** Standard deviation of the last convolution's weights before training. Default 0.01. */
+  readonly initStd?: number;
 }
 
-const classifier = (channels: number, numClasses: number): Conv2d =>
-  new Conv2d(channels, numClasses, 1, { init: { weight: normal(0.01), bias: zeros } });
+const publishedStd = 0.01;
+const classifier = (channels: number, numClasses: number, std: number): Conv2d =>
+  new Conv2d(channels, numClasses, 1, { init: { weight: normal(std), bias: zeros } });
 const normed = { norm: true, activation: true };
 
 export interface UPerHeadOptions extends SegmentationHeadOptions {
@@ -64,13 +67,14 @@ export class UPerHead extends Module {
 
   constructor(inChannels: readonly number[], options: UPerHeadOptions = {}, bottleneck?: (inner: number) => Layer) {
     super();
-    checkOptions("UPerHead", options, ["numClasses", "channels", "dropoutRatio", "poolScales", "alignCorners"]);
-    const { numClasses = 150, channels = 512, dropoutRatio = 0.1, poolScales = [1, 2, 3, 6], alignCorners = false } = options;
+    checkOptions("UPerHead", options, ["numClasses", "channels", "dropoutRatio", "initStd", "poolScales", "alignCorners"]);
+    const { numClasses = 150, channels = 512, dropoutRatio = 0.1, initStd = publishedStd } = options;
+    const { poolScales = [1, 2, 3, 6], alignCorners = false } = options;
     const last = inChannels[inChannels.length - 1];
     const rest = inChannels.slice(0, -1);
     const fused = inChannels.length * channels;
     this.#alignCorners = alignCorners;
-    this.convSeg = classifier(channels, numClasses);
+    this.convSeg = classifier(channels, numClasses, initStd);
     this.pspModules = poolScales.map(
       (scale) => new Sequential<Layer>(new AdaptiveAvgPool2d(scale), new ConvModule(last, channels, 1, normed)),
     );
@@ -167,10 +171,10 @@ export class FCNHead extends Module {
 
   constructor(inChannels: number, options: FCNHeadOptions = {}) {
     super();
-    checkOptions("FCNHead", options, ["numClasses", "channels", "dropoutRatio", "inIndex", "numConvs"]);
-    const { numClasses = 150, channels = 256, dropoutRatio = 0.1, inIndex = 2, numConvs = 1 } = options;
+    checkOptions("FCNHead", options, ["numClasses", "channels", "dropoutRatio", "initStd", "inIndex", "numConvs"]);
+    const { numClasses = 150, channels = 256, dropoutRatio = 0.1, initStd = publishedStd, inIndex = 2, numConvs = 1 } = options;
     this.#inIndex = inIndex;
-    this.convSeg = classifier(channels, numClasses);
+    this.convSeg = classifier(channels, numClasses, initStd);
     this.convs = Array.from(
       { length: numConvs },
       (_, i) => new ConvModule(i === 0 ? inChannels : channels, channels, 3, { padding: 1, ...normed }),
