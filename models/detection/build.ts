@@ -113,6 +113,8 @@ export const smallDetector = {
   samplingRatio: 2,
   boxSize: 7,
   boxChannels: 128,
+  // As in `smallSegmentor`: classes that begin nearly alike stay so for long.
+  initStd: 0.1,
   maskRegions: 8,
   maskChannels: 32,
   maskConvs: 2,

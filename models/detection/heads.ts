@@ -62,10 +62,10 @@ export class BoxHead extends Module {
   readonly fcReg: Linear;
   readonly sharedFcs: readonly Linear[];
 
-  constructor(inChannels: number, size: number, channels: number, numClasses: number) {
+  constructor(inChannels: number, size: number, channels: number, numClasses: number, initStd = 0.01) {
     super();
     const init = { weight: xavierUniform, bias: zeros };
-    this.fcCls = new Linear(channels, numClasses + 1, narrow(0.01));
+    this.fcCls = new Linear(channels, numClasses + 1, narrow(initStd));
     this.fcReg = new Linear(channels, 4 * numClasses, narrow(0.001));
     this.sharedFcs = [new Linear(inChannels * size * size, channels, { init }), new Linear(channels, channels, { init })];
   }

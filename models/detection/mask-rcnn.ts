@@ -25,9 +25,9 @@ class RoIHead extends Module {
   readonly bboxHead: BoxHead;
   readonly maskHead: MaskHead;
 
-  constructor(channels: number, { boxSize, boxChannels, maskChannels, maskConvs, numClasses }: MaskRCNNSetup) {
+  constructor(channels: number, { boxSize, boxChannels, initStd, maskChannels, maskConvs, numClasses }: MaskRCNNSetup) {
     super();
-    this.bboxHead = new BoxHead(channels, boxSize, boxChannels, numClasses);
+    this.bboxHead = new BoxHead(channels, boxSize, boxChannels, numClasses, initStd);
     this.maskHead = new MaskHead(channels, maskChannels, maskConvs, numClasses);
   }
 }

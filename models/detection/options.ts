@@ -30,6 +30,8 @@ export interface MaskRCNNOptions {
   readonly boxSize?: number;
   /** Width of its two hidden layers. Default 1024. */
   readonly boxChannels?: number;
+  /** Standard deviation of the weights that tell classes from these, before training. Default 0.01. */
+  readonly initStd?: number;
   /** Greatest number of regions of a picture whose masks are learnt. Default: all that have an object. */
   readonly maskRegions?: number;
   /** Elements along a side of what the mask head sees; its masks are twice as fine. Default 14. */
@@ -61,6 +63,7 @@ const published = {
   samplingRatio: 0,
   boxSize: 7,
   boxChannels: 1024,
+  initStd: 0.01,
   maskSize: 14,
   maskChannels: 256,
   maskConvs: 4,
