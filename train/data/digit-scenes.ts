@@ -10,12 +10,12 @@ export interface DigitScenesOptions {
   readonly size?: number;
   /** Default 0. */
   readonly seed?: number;
-  /** Fewest and most digits of a picture. Default 1 to 5; where there is no room for one, a picture has fewer. */
+  /** Fewest and most digits of a picture. Default 1 to 3; where there is no room for one, a picture has fewer. */
   readonly digits?: readonly [number, number];
 }
 
 /** Least share of a digit that others leave to be seen. */
-const leastSeen = 0.5;
+const leastSeen = 0.7;
 /** Side of a digit's box of 28 × 28 pixels, as a share of the picture's. */
 const sides = [0.32, 0.66] as const;
 const mostTurn = Math.PI / 6;
@@ -34,7 +34,7 @@ interface Placed {
 
 /** Scene `index` of a half: a function of the options and these alone. Digits of the halves of MNIST do not mix. */
 export function digitScene(digits: Dataset, split: Split, index: number, options: DigitScenesOptions = {}): Scene {
-  const { size = 128, seed = 0, digits: [fewest, most] = [1, 5] } = options;
+  const { size = 128, seed = 0, digits: [fewest, most] = [1, 3] } = options;
   const draws = new Draws(seed, "scene", split === "train" ? 0 : 1, index);
   const ground = texture(size, draws);
   const wanted = fewest + draws.integer(most - fewest + 1);

@@ -1,6 +1,6 @@
 /** Segmentation: networks, windows, what is said of each pixel, and that it learns. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { defaultDevice, device, fromHost, manualSeed, noGrad, rand, setDefaultDevice } from "../../../index.js";
+import { defaultDevice, device, fromHost, manualSeed, noGrad, rand, setDefaultDevice, type Tensor } from "../../../index.js";
 import {
   type SegmentationHead,
   type Segmentor,
@@ -53,6 +53,17 @@ describe("segmentor", () => {
     const head = (name: SegmentationHead): number =>
       segmentor({ numClasses: 150, backbone: "hornet_small_7x7", head: name, meta: true }).decodeHead.numParameters;
     expect([head("horfpn_7x7"), head("horfpn_gf")]).toEqual([24_590_998, 24_976_918]);
+  });
+
+  it("begins to tell classes as narrowly as published, or as wanted", async () => {
+    manualSeed(1);
+    const spread = async (initStd?: number): Promise<number[]> => {
+      const { decodeHead, auxiliaryHead } = segmentor({ ...tiny, channels: 64, auxChannels: 64, initStd });
+      const weights = [decodeHead.convSeg.weight, auxiliaryHead?.convSeg.weight as Tensor];
+      return Promise.all(weights.map((weight) => weight.std().item()));
+    };
+    for (const std of await spread()) expect(std / 0.01).toBeCloseTo(1, 0.5);
+    for (const std of await spread(0.3)) expect(std / 0.3).toBeCloseTo(1, 0.5);
   });
 
   it("divides layers into groups, stage by stage", () => {
