@@ -49,10 +49,10 @@ export interface SegmentorOptions extends Omit<BuildOptions, "init"> {
 export const smallSegmentor = {
   backbone: "hornet_micro_7x7",
   backboneOptions: { inChans: 3 },
-  channels: 48,
+  channels: 24,
   auxChannels: 32,
   filterSize: 16,
-  // A tenth of 48 maps is noise that hides for long how classes differ.
+  // A tenth of 24 maps is noise that hides for long how classes differ.
   dropoutRatio: 0,
   // At the published 0.01 all classes have nearly the same weights: for a thousand steps the layers below learn where things are, not what.
   initStd: 0.2,

@@ -8,7 +8,7 @@ export const sceneFields = {
   task: choice("what is learnt: classes of pictures, of pixels, or boxes and masks of objects", taskNames, "classify"),
   backboneCheckpoint: openText("<file>", "weights of a classifier that the backbone begins with; what does not fit is named"),
   head: choice("of segmentation", segmentationHeads, "uper"),
-  headChannels: openNumber("<n>", "width of the head (default: 48 for micro networks, else 512)", wholeFrom(1)),
+  headChannels: openNumber("<n>", "width of the head (default: 24 for micro networks, else 512)", wholeFrom(1)),
   auxChannels: openNumber("<n>", "width of the auxiliary head; 0: none (default: 32 for micro networks, else 256)", wholeFrom(0)),
   layerScheme: choice("how layers are numbered for --layer-decay", ["stage_wise", "layer_wise"], "stage_wise"),
   layerCount: number("<n>", "layers of that numbering", 12, wholeFrom(1)),
