@@ -3,7 +3,7 @@
  * buffers, compiles kernels of the IR and runs lists of them in order.
  */
 import type { DType, TypedArray } from "../engine/dtype.js";
-import type { Kernel, Template } from "../engine/kernel/ir.js";
+import type { AnyKernel, Kernel, Template } from "../engine/kernel/ir.js";
 
 /** A device buffer. Only its backend looks inside. */
 export interface BufferHandle {
@@ -14,7 +14,7 @@ export interface BufferHandle {
 
 /** A compiled kernel. */
 export interface Executable {
-  readonly kernel: Kernel;
+  readonly kernel: AnyKernel;
   /** The generated text, as the device's compiler gets it; where that is binary, a function that writes it as text. */
   readonly source: string | (() => Promise<string>);
 }
@@ -51,6 +51,19 @@ export interface LaunchTime {
   readonly start?: number;
 }
 
+/** A kernel of a plan, with the places that its buffers have in it. */
+export interface Planned<K = Kernel> {
+  readonly kernel: K;
+  /** One a buffer of the kernel; equal numbers are one buffer. */
+  readonly slots: readonly number[];
+}
+
+/** A kernel in place of some of a list. */
+export interface Combined extends Planned<AnyKernel> {
+  /** Positions in the list of those that it stands for. */
+  readonly of: readonly number[];
+}
+
 /** A device as the engine sees it: buffers, compiled kernels, and lists of launches. CONTRIBUTING.md says how to write one. */
 export interface Backend {
   readonly name: string;
@@ -70,10 +83,15 @@ export interface Backend {
   download(buffer: BufferHandle, length: number): Promise<TypedArray>;
   /** Whether a template runs as such, or the reason why not; the scheduler asks before grouping and else schedules the slow definition. */
   acceptsTemplate(template: Template, dtype: DType): true | string;
+  /**
+   * Where several kernels can be one: the list anew, in an order that gives the same results, asked for before memory is planned. `hidden` are
+   * slots that nobody else reads: what no kernel names any more gets no buffer.
+   */
+  combine?(kernels: readonly Planned[], hidden: ReadonlySet<number>): readonly Combined[];
   /** True, or the reason why this kernel cannot be run here. */
-  accepts(kernel: Kernel): true | string;
+  accepts(kernel: AnyKernel): true | string;
   /** May finish at once; rejects or throws BackendError that quotes the source. */
-  compile(kernel: Kernel): Executable | Promise<Executable>;
+  compile(kernel: AnyKernel): Executable | Promise<Executable>;
   /** Queues the launches in order and never waits. A failure surfaces at the next download. With `times`, which is called once, one entry a launch, or none where the run failed. */
   run(launches: readonly Launch[], times?: (times: readonly LaunchTime[]) => void): void;
   /** Where runs are queued: null, or a promise of the moment when enough of them are done that the next may be queued. */

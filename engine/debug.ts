@@ -1,9 +1,9 @@
-import type { Kernel } from "./kernel/ir.js";
+import type { AnyKernel } from "./kernel/ir.js";
 
 /** The DEBUG level, and what it adds. 0: nothing; 1: device, leaks, flushes, checks; 2: a line a kernel; 3: fusion; 4: sources; 5: IR. */
 const fromEnvironment = Number((globalThis as { process?: { env?: Record<string, string | undefined> } }).process?.env?.DEBUG ?? 0);
 
-const state: { level: number; show: ((kernel: Kernel) => string) | null } = {
+const state: { level: number; show: ((kernel: AnyKernel) => string) | null } = {
   level: Number.isFinite(fromEnvironment) ? fromEnvironment : 0,
   show: null,
 };
@@ -17,10 +17,10 @@ export function setDebugLevel(level: number): void {
 }
 
 /** How DEBUG 5 shows kernels; without it, by their keys. The printer is large: entries bring it along, or leave it out. */
-export function showKernelsBy(print: (kernel: Kernel) => string): void {
+export function showKernelsBy(print: (kernel: AnyKernel) => string): void {
   state.show = print;
 }
-export const shownKernel = (kernel: Kernel): string | null => state.show?.(kernel) ?? null;
+export const shownKernel = (kernel: AnyKernel): string | null => state.show?.(kernel) ?? null;
 
 /** One line on stderr, when the level is reached. */
 export function debugLog(level: number, message: () => string): void {

@@ -1,7 +1,7 @@
 /** The `cpu` backend: every kernel becomes plain JavaScript. With the interpreter of the IR it defines what is right. */
 import { type DType, dtypeBytes, hostArray, type TypedArray } from "../../engine/dtype.js";
 import { BackendError } from "../../engine/errors.js";
-import type { Kernel } from "../../engine/kernel/ir.js";
+import type { AnyKernel, Kernel } from "../../engine/kernel/ir.js";
 import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime } from "../backend.js";
 import { lineLengths, makeTransform, type Transform } from "../loops/lines.js";
 import { emitLoops } from "./emit.js";
@@ -158,7 +158,7 @@ class CpuBackend implements Backend {
     times?.(measured);
   }
 
-  private bind(kernel: Kernel, buffers: readonly BufferHandle[]): TypedArray[] {
+  private bind(kernel: AnyKernel, buffers: readonly BufferHandle[]): TypedArray[] {
     if (buffers.length !== kernel.buffers.length) throw new BackendError(name, `${buffers.length} buffers for ${kernel.buffers.length}`);
     return kernel.buffers.map(({ dtype, length }, i) => {
       const { data, ...given } = this.own(buffers[i]);

@@ -6,7 +6,7 @@
 import type { GPU, IGPUKernelSettings, IKernelRunShortcut } from "gpu.js";
 import { type DType, hostArray, type TypedArray } from "../../engine/dtype.js";
 import { BackendError } from "../../engine/errors.js";
-import type { Kernel, Template } from "../../engine/kernel/ir.js";
+import type { AnyKernel, Kernel, Template } from "../../engine/kernel/ir.js";
 import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime } from "../backend.js";
 import { emitLoops, type Program } from "./emit.js";
 import { maxExact } from "./language.js";
@@ -286,7 +286,7 @@ export class GpujsBackend implements Backend {
     return result;
   }
 
-  private bind(kernel: Kernel, buffers: readonly BufferHandle[]): readonly GpujsBuffer[] {
+  private bind(kernel: AnyKernel, buffers: readonly BufferHandle[]): readonly GpujsBuffer[] {
     if (buffers.length !== kernel.buffers.length)
       throw new BackendError(this.name, `${buffers.length} buffers for ${kernel.buffers.length}`);
     return kernel.buffers.map(({ dtype, length }, i) => {

@@ -77,7 +77,7 @@ export class Importer {
     };
   }
 
-  nest(kernel: LoopKernel): Nest {
+  nest(kernel: Pick<LoopKernel, "axes" | "stages" | "stores">): Nest {
     return {
       axes: this.list(kernel.axes),
       stages: kernel.stages.map((stage) => ({ ...stage, axes: this.list(stage.axes), body: this.expr(stage.body) })),

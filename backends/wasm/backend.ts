@@ -2,17 +2,19 @@
 import { type DType, dtypeBytes, hostArray, type TypedArray } from "../../engine/dtype.js";
 import { BackendError } from "../../engine/errors.js";
 import { kernelKey } from "../../engine/kernel/canon.js";
-import type { Kernel, LoopKernel, TemplateKernel } from "../../engine/kernel/ir.js";
-import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime } from "../backend.js";
+import type { AnyKernel, ChainKernel, LoopKernel, TemplateKernel } from "../../engine/kernel/ir.js";
+import type { Backend, BackendLimits, BufferHandle, Combined, Executable, Launch, LaunchTime, Planned } from "../backend.js";
+import { combineChains } from "../loops/chain.js";
 import { makeTransform } from "../loops/lines.js";
 import { type Code, floats, get, Locals, ModuleWriter, v128 } from "./binary.js";
+import { compileChain } from "./chain.js";
 import { compileLoops, type LoopModule, type Target } from "./emit.js";
 import { compileLines } from "./line-module.js";
 import { lineKernels } from "./lines.js";
 import { ConstantTable } from "./math.js";
 import { addressable, Heap } from "./memory.js";
 import { Pool } from "./pool.js";
-import { type Call, type Loops, makeProgram, type ScratchSpace, workOf } from "./program.js";
+import { arraysOf, type Call, type Loops, makeProgram, type ScratchSpace, workOf } from "./program.js";
 import { Queue } from "./queue.js";
 import { moduleText } from "./text.js";
 import { builtin, type Spawn, spawnThread, threadsFor } from "./threads.js";
@@ -57,7 +59,7 @@ const name = "wasm";
 const maxCached = 4096;
 
 /** What a kernel was compiled to, for every backend of the process: a module imports its memory. */
-interface Made extends Pick<Loops, "phases" | "scratch"> {
+interface Made extends Pick<Loops, "phases" | "scratch" | "own"> {
   readonly module: WebAssembly.Module;
 }
 const made = new Map<string, Made>();
@@ -206,24 +208,29 @@ export class WasmBackend implements Backend {
     return true;
   }
 
-  accepts(kernel: Kernel): true | string {
+  combine(kernels: readonly Planned[], hidden: ReadonlySet<number>): readonly Combined[] {
+    return combineChains(kernels, hidden);
+  }
+
+  accepts(kernel: AnyKernel): true | string {
     const { maxBuffersPerKernel, maxOutputs } = this.limits;
     if (kernel.buffers.length > maxBuffersPerKernel) return `${kernel.buffers.length} buffers; ${maxBuffersPerKernel} are allowed`;
-    if (kernel.stores.length > maxOutputs) return `${kernel.stores.length} stores; ${maxOutputs} are allowed`;
+    const stores = kernel.kind === "chain" ? 0 : kernel.stores.length;
+    if (stores > maxOutputs) return `${stores} stores; ${maxOutputs} are allowed`;
     return true;
   }
 
-  compile(kernel: Kernel): Executable {
+  compile(kernel: AnyKernel): Executable {
     this.check();
     const accepted = this.accepts(kernel);
     if (accepted !== true) throw new BackendError(name, `${kernel.name}: ${accepted}`);
-    const made = kernel.kind === "loops" ? this.loops(kernel) : this.template(kernel);
+    const made = kernel.kind === "template" ? this.template(kernel) : this.loops(kernel);
     return { kernel, source: () => this.text(kernel), ...made } as WasmExecutable;
   }
 
   /** The modules of a kernel as text: emitted once more, as nobody else needs their bytes. */
-  private async text(kernel: Kernel): Promise<string> {
-    if (kernel.kind === "loops") return moduleText(compileLoops(kernel, this.target).bytes);
+  private async text(kernel: AnyKernel): Promise<string> {
+    if (kernel.kind !== "template") return moduleText(this.emitted(kernel).bytes);
     const lines = compileLines(kernel, this.target);
     if (lines !== null) return moduleText(lines.bytes);
     const { gather, scatter } = lineKernels(kernel);
@@ -335,12 +342,16 @@ export class WasmBackend implements Backend {
     return { relaxed: this.relaxed, shared: this.pool !== null, constants: this.constants };
   }
 
-  private loops(kernel: LoopKernel): Compiled {
-    return this.cached(kernel, () => compileLoops(kernel, this.target)) as Compiled;
+  private emitted(kernel: LoopKernel | ChainKernel): LoopModule {
+    return kernel.kind === "chain" ? compileChain(kernel, this.target) : compileLoops(kernel, this.target);
+  }
+
+  private loops(kernel: LoopKernel | ChainKernel): Compiled {
+    return this.cached(kernel, () => this.emitted(kernel)) as Compiled;
   }
 
   /** Null where nothing is made. */
-  private cached(kernel: Kernel, make: () => LoopModule | null): Compiled | null {
+  private cached(kernel: AnyKernel, make: () => LoopModule | null): Compiled | null {
     // The name says nothing of what is computed.
     const source = kernelKey({ ...kernel, name: "kernel" });
     let known = this.compiled.get(source);
@@ -360,15 +371,15 @@ export class WasmBackend implements Backend {
     this.pool?.drop(loops.id);
   }
 
-  private load(kernel: Kernel, source: string, make: () => LoopModule | null): Loops | null {
+  private load(kernel: AnyKernel, source: string, make: () => LoopModule | null): Loops | null {
     const key = `${this.relaxed} ${this.pool !== null} ${source}`;
     let known = made.get(key);
     if (known === undefined) {
       try {
         const emitted = make();
         if (emitted === null) return null;
-        const { bytes, phases, scratch } = emitted;
-        known = { module: new WebAssembly.Module(bytes), phases, scratch };
+        const { bytes, ...rest } = emitted;
+        known = { module: new WebAssembly.Module(bytes), ...rest };
       } catch (cause) {
         const reason = cause instanceof Error ? cause.message : String(cause);
         throw new BackendError(name, `${kernel.name} does not compile: ${reason}\n${source}`, { cause });
@@ -380,18 +391,20 @@ export class WasmBackend implements Backend {
     return { id: this.kernels++, buffers: kernel.buffers, ...known };
   }
 
-  private inCaller({ module, phases, scratch }: Loops): Run {
+  private inCaller(loops: Loops): Run {
+    const { module, phases } = loops;
+    const arrays = arraysOf(loops, 1);
     let exports: WebAssembly.Exports | null = null;
     return (...addresses) => {
       const math = Object.assign(Object.create(Math) as Record<string, () => number>, { rem: (a: number, b: number) => a % b });
       exports ??= new WebAssembly.Instance(module, { env: { memory: this.heap.memory }, math }).exports;
       const blocks: number[] = [];
       try {
-        for (const elements of scratch) blocks.push(this.space.take(elements));
+        for (const elements of arrays) blocks.push(this.space.take(elements));
         for (const [i, { steps }] of phases.entries()) (exports[`phase${i}`] as Run)(...addresses, ...blocks, 0, steps);
       } finally {
         blocks.forEach((address, i) => {
-          this.space.giveBack(address, scratch[i]);
+          this.space.giveBack(address, arrays[i]);
         });
       }
     };

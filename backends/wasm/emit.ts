@@ -39,6 +39,8 @@ export interface LoopModule {
   readonly phases: readonly Phase[];
   /** Elements of arrays of float32 that it needs from the first phase to the last. */
   readonly scratch: readonly number[];
+  /** Elements of one more such array, the last, of which each thread has its own; what is in it means nothing from one step to the next. */
+  readonly own?: number;
 }
 
 export interface Target {
@@ -104,7 +106,7 @@ function emitBlocks(
 }
 
 /** A function of its own for each part; the phase's steps are those of all parts, one after the other. */
-function emitPhase(
+export function emitPhase(
   module: ModuleWriter,
   library: Library,
   pool: ExprPool,

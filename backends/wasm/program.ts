@@ -16,6 +16,8 @@ export interface Loops {
   readonly phases: readonly Phase[];
   /** Elements of its arrays of float32. */
   readonly scratch: readonly number[];
+  /** Elements of one more, of each thread's own. */
+  readonly own?: number;
 }
 
 export interface Call {
@@ -53,9 +55,13 @@ interface Item {
 export const workOf = (calls: readonly Call[]): number =>
   calls.reduce((sum, { loops }) => sum + loops.phases.reduce((own, phase) => own + phase.work, 0), 0);
 
+/** Elements of all arrays of a call for so many threads. */
+export const arraysOf = ({ scratch, own = 0 }: Pick<Loops, "scratch" | "own">, threads: number): readonly number[] =>
+  own === 0 ? scratch : [...scratch, own * threads];
+
 export function makeProgram(calls: readonly Call[], threads: number, timed: boolean, space: ScratchSpace): Program {
   const levels = timed ? oneByOne(calls) : levelsOf(calls);
-  const scratch = placeScratch(calls, levels, space);
+  const scratch = placeScratch(calls, levels, threads, space);
   const groups: { tasks: number; items: Item[] }[] = [];
   for (const level of levels) {
     const group = { tasks: tasksOf(calls, level, threads), items: [...level] };
@@ -73,7 +79,8 @@ export function makeProgram(calls: readonly Call[], threads: number, timed: bool
       const { loops, addresses } = calls[call];
       const { steps, work } = loops.phases[phase];
       const own = tasks === 1 ? 1 : cut(work, steps, threads);
-      words.push(call, loops.id, phase, steps, own, addresses.length + loops.scratch.length, ...addresses, ...scratch[call]);
+      const perThread = 4 * (loops.own ?? 0);
+      words.push(call, loops.id, phase, steps, own, perThread, addresses.length + scratch[call].length, ...addresses, ...scratch[call]);
     }
     words[header + 2] = words.length - header - 3;
   }
@@ -123,21 +130,27 @@ function levelsOf(calls: readonly Call[]): readonly (readonly Item[])[] {
 }
 
 /** Addresses of each call's scratch arrays, its own from its first phase to its last. */
-function placeScratch(calls: readonly Call[], levels: readonly (readonly Item[])[], space: ScratchSpace): readonly (readonly number[])[] {
+function placeScratch(
+  calls: readonly Call[],
+  levels: readonly (readonly Item[])[],
+  threads: number,
+  space: ScratchSpace,
+): readonly (readonly number[])[] {
+  const arrays = calls.map(({ loops }) => arraysOf(loops, threads));
   const places: number[][] = calls.map(() => []);
   const held = new Set<number>();
   const release = (call: number): void => {
     held.delete(call);
     places[call].forEach((address, i) => {
-      space.giveBack(address, calls[call].loops.scratch[i]);
+      space.giveBack(address, arrays[call][i]);
     });
   };
   try {
     for (const level of levels) {
       for (const { call, phase } of level) {
-        if (phase !== 0 || calls[call].loops.scratch.length === 0) continue;
+        if (phase !== 0 || arrays[call].length === 0) continue;
         held.add(call);
-        for (const elements of calls[call].loops.scratch) places[call].push(space.take(elements));
+        for (const elements of arrays[call]) places[call].push(space.take(elements));
       }
       for (const { call, phase } of level) if (held.has(call) && phase === calls[call].loops.phases.length - 1) release(call);
     }

@@ -4,7 +4,7 @@
  */
 import type { Axis, Expr, Store } from "../../engine/kernel/ir.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
-import { type Nest, storeExprs } from "../loops/nest.js";
+import { mapExprs, type Nest, storeExprs } from "../loops/nest.js";
 import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
 import { Blocks, pointOf } from "./blocks.js";
 import { isExpensive } from "./scalar.js";
@@ -19,9 +19,18 @@ const sameAxes = (a: readonly Axis[], b: readonly Axis[]): boolean => a.length =
 /** Null where no pass repeats another's work. */
 export function rowPlan(pool: ExprPool, nest: Nest): BlockPlan | null {
   if (nest.axes.length === 0) return null;
+  const parts = splitRows(pool, nest);
+  if (parts === null) return null;
+  const blocks = new Blocks(pool, sizeOf(nest.axes));
+  const at = pointOf(pool, nest.axes, blocks.number);
+  return { blocks, nests: parts.map((part) => ({ ...mapExprs(part, (e) => pool.substitute(e, at)), axes: [] })) };
+}
+
+/** Up to what is put down, and from there on. Null where no pass repeats another's work. */
+export function splitRows(pool: ExprPool, nest: Nest, least = leastRow): readonly [Nest, Nest] | null {
   for (const [number, stage] of nest.stages.entries()) {
     const value = stage.body;
-    if (value.op !== "call" || !isExpensive(value.fn) || value.dtype !== "float32" || sizeOf(stage.axes) < leastRow) continue;
+    if (value.op !== "call" || !isExpensive(value.fn) || value.dtype !== "float32" || sizeOf(stage.axes) < least) continue;
     // A sum that all rows share is not to be taken again for each.
     if (nest.axes.some((axis) => !axesOf(value).has(axis))) continue;
     const users = nest.stores.filter((store) => nodesOf(storeExprs(store)).has(value));
@@ -29,42 +38,21 @@ export function rowPlan(pool: ExprPool, nest: Nest): BlockPlan | null {
     if (home === undefined || users.some((store) => !sameAxes(store.axes, stage.axes))) continue;
     if ([...loadsOf(exprsOf(nest))].some((load) => load.buffer === home.buffer)) continue;
     if (nest.stores.some((store) => store !== home && store.buffer === home.buffer)) continue;
-    const plan = split(pool, nest, number, value, home);
-    if (plan !== null) return plan;
+    const parts = split(pool, nest, number, value, home);
+    if (parts !== null) return parts;
   }
   return null;
 }
 
 const exprsOf = (nest: Nest): readonly Expr[] => [...nest.stages.map((stage) => stage.body), ...nest.stores.flatMap(storeExprs)];
 
-function split(pool: ExprPool, nest: Nest, number: number, value: Expr, home: Store): BlockPlan | null {
-  const blocks = new Blocks(pool, sizeOf(nest.axes));
-  const at = pointOf(pool, nest.axes, blocks.number);
+function split(pool: ExprPool, nest: Nest, number: number, value: Expr, home: Store): readonly [Nest, Nest] | null {
   const kept = pool.load(home.buffer, home.index, "float32");
-  const there = (e: Expr): Expr => pool.substitute(e, at);
-  const later = (e: Expr): Expr => there(pool.rewrite(e, (node) => (node === value ? kept : null)));
+  const later = (e: Expr): Expr => pool.rewrite(e, (node) => (node === value ? kept : null));
+  const rest: Nest = { ...nest, stages: nest.stages.slice(number) };
+  if (exprsOf(rest).some((e) => [...stagesOf(later(e))].some((used) => used < number))) return null;
+  const before: Nest = { ...nest, stages: nest.stages.slice(0, number), stores: [{ ...home, value }] };
   const shifted = (e: Expr): Expr =>
     pool.rewrite(later(e), (node) => (node.op === "acc" ? pool.acc(node.stage - number, node.dtype) : null));
-  const rest: Nest = {
-    axes: [],
-    stages: nest.stages.slice(number),
-    stores: nest.stores,
-  };
-  if (exprsOf(rest).some((e) => [...stagesOf(later(e))].some((used) => used < number))) return null;
-  const before: Nest = {
-    axes: [],
-    stages: nest.stages.slice(0, number).map((stage) => ({ ...stage, body: there(stage.body) })),
-    stores: [{ ...home, index: there(home.index), value: there(value) }],
-  };
-  const after: Nest = {
-    axes: [],
-    stages: rest.stages.map((stage) => ({ ...stage, body: shifted(stage.body) })),
-    stores: rest.stores.map((store) => ({
-      ...store,
-      index: shifted(store.index),
-      value: shifted(store.value),
-      guard: store.guard && shifted(store.guard),
-    })),
-  };
-  return { blocks, nests: [before, after] };
+  return [before, mapExprs(rest, shifted)];
 }

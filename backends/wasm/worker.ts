@@ -63,14 +63,18 @@ function workerMain(
     return kernel.exports[`phase${phase}`] as Phase;
   }
 
-  /** An item is: launch, kernel, phase, steps, tasks, number of addresses, addresses. */
+  /** An item is: launch, kernel, phase, steps, tasks, bytes of each thread's own in the last array, number of addresses, addresses. */
   function perform(item: number, task: number): void {
-    const [steps, tasks, count] = [words[item + 3], words[item + 4], words[item + 5]];
+    const [steps, tasks, own, count] = [words[item + 3], words[item + 4], words[item + 5], words[item + 6]];
     const phase = phaseOf(words[item + 1], words[item + 2]);
     const first = Math.floor((task * steps) / tasks);
     const end = Math.floor(((task + 1) * steps) / tasks);
-    const at = item + 6;
-    if (count === 2) phase(words[at], words[at + 1], first, end);
+    const at = item + 7;
+    if (own > 0) {
+      const args = Array.from(words.subarray(at, at + count));
+      args[count - 1] += own * start.index;
+      phase(...args, first, end);
+    } else if (count === 2) phase(words[at], words[at + 1], first, end);
     else if (count === 3) phase(words[at], words[at + 1], words[at + 2], first, end);
     else if (count === 4) phase(words[at], words[at + 1], words[at + 2], words[at + 3], first, end);
     else {
@@ -109,7 +113,7 @@ function workerMain(
   function runGroup(number: number, at: number): void {
     const { index, count } = start;
     const [tasks, items] = [words[at], words[at + 1]];
-    const next = (item: number): number => item + 6 + words[item + 5];
+    const next = (item: number): number => item + 7 + words[item + 6];
     // One's own share first, then what the others left.
     for (let other = 0; other < count; other++) {
       const owner = (index + other) % count;

@@ -4,7 +4,7 @@
  */
 import type { DType } from "../dtype.js";
 import { affine, flatten, type Term } from "./affine.js";
-import type { Axis, CallExpr, Expr, Kernel, ScalarFn } from "./ir.js";
+import type { AnyKernel, Axis, CallExpr, Expr, ScalarFn } from "./ir.js";
 
 const commutative: ReadonlySet<ScalarFn> = new Set<ScalarFn>(["mul", "min", "max", "bitAnd", "bitOr", "bitXor", "xor", "eq", "ne"]);
 
@@ -123,13 +123,15 @@ export function isSum(e: CallExpr): boolean {
 }
 
 /** All axes of a kernel, outermost first. */
-export function axesOfKernel(kernel: Kernel): readonly Axis[] {
+export function axesOfKernel(kernel: AnyKernel): readonly Axis[] {
+  if (kernel.kind === "chain")
+    return [...kernel.axes, ...kernel.parts.flatMap((part) => axesOfKernel({ ...kernel, ...part, kind: "loops" }))];
   const inner = kernel.kind === "loops" ? kernel.stages.flatMap((stage) => stage.axes) : [...kernel.lineIn, ...kernel.lineOut];
   return [...kernel.axes, ...inner, ...kernel.stores.flatMap((store) => store.axes)];
 }
 
 /** A text that two kernels share where they are equal, but for the names of their axes, and only then: a line an expression, then the rest. */
-export function kernelKey(kernel: Kernel): string {
+export function kernelKey(kernel: AnyKernel): string {
   const positions = new Map<number, number>();
   for (const { id } of axesOfKernel(kernel)) positions.set(id, positions.get(id) ?? positions.size);
   const canon = new Canon(({ id }) => positions.get(id) ?? "?");

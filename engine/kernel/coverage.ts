@@ -8,8 +8,10 @@ import { floorModulo } from "./scalar.js";
 /** Kernels with at most so many stores to one buffer are tried out; of larger ones what strides do not prove, at two corners. */
 const coveragePoints = 20_000;
 
+export type Coverable = Pick<Kernel, "axes" | "stores">;
+
 /** How two stores of the kernel meet, or null: proved, or not refuted. */
-export function coverageProblem(kernel: Kernel): string | null {
+export function coverageProblem(kernel: Coverable): string | null {
   const written = new Set(kernel.stores.map((store) => store.buffer));
   for (const buffer of written) {
     const stores = kernel.stores.filter((store) => store.buffer === buffer);

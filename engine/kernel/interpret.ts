@@ -1,10 +1,10 @@
 /**
  * Runs kernels by walking them: the definition of what is right, slow and plain. Floats are doubles until they are stored.
  */
-import { isFloating, type TypedArray } from "../dtype.js";
+import { hostArray, isFloating, type TypedArray } from "../dtype.js";
 import { InternalError } from "../errors.js";
 import { evaluateFn } from "./erf.js";
-import type { Axis, Combine, Expr, Kernel, Store, Template, TemplateKernel } from "./ir.js";
+import type { AnyKernel, Axis, ChainKernel, ChainPart, Combine, Expr, LoopKernel, Store, Template, TemplateKernel } from "./ir.js";
 import { evaluate, identityOf } from "./scalar.js";
 
 /** Where an expression is evaluated: the loop variables, the results of the stages so far, and the memory. */
@@ -96,19 +96,52 @@ export function forEachPoint(axes: readonly Axis[], environment: Pick<Environmen
 }
 
 /** The buffers in the order of the kernel's. */
-export function interpretKernel(kernel: Kernel, buffers: readonly TypedArray[]): void {
+export function interpretKernel(kernel: AnyKernel, buffers: readonly TypedArray[]): void {
+  if (kernel.kind === "chain") {
+    runChain(kernel, buffers);
+    return;
+  }
   const environment = new Environment(buffers);
   forEachPoint(kernel.axes, environment, () => {
-    if (kernel.kind === "template") return runLine(kernel, environment);
-    kernel.stages.forEach(({ axes, combine, body }, stage) => {
-      let sum = identityOf(combine, body.dtype);
-      forEachPoint(axes, environment, () => {
-        sum = evaluate(combineFn[combine], [sum, environment.evaluate(body)], body.dtype, body.dtype);
-      });
-      environment.setAccumulator(stage, sum);
+    if (kernel.kind === "template") runLine(kernel, environment);
+    else runLoops(kernel, environment);
+  });
+}
+
+/** One point. A stage begins with what `before` has for it. */
+function runLoops(
+  { stages, stores }: Pick<LoopKernel, "stages" | "stores">,
+  environment: Environment,
+  before: readonly number[] = [],
+): void {
+  stages.forEach(({ axes, combine, body }, stage) => {
+    let sum = before[stage] ?? identityOf(combine, body.dtype);
+    forEachPoint(axes, environment, () => {
+      sum = evaluate(combineFn[combine], [sum, environment.evaluate(body)], body.dtype, body.dtype);
     });
-    for (const store of kernel.stores) forEachPoint(store.axes, environment, () => environment.store(store));
-    environment.flush();
+    environment.setAccumulator(stage, sum);
+  });
+  for (const store of stores) forEachPoint(store.axes, environment, () => environment.store(store));
+  environment.flush();
+}
+
+function runChain({ axes, locals, parts }: ChainKernel, buffers: readonly TypedArray[]): void {
+  const environment = new Environment([...buffers, ...locals.map(({ dtype, length }) => hostArray(dtype, length))]);
+  const [outer, last] = [axes.slice(0, -1), axes.slice(-1)];
+  forEachPoint(outer, environment, () => {
+    /** What the sums came to so far, by their parts and points. */
+    const sums = new Map<ChainPart, number[]>();
+    forEachPoint(last, environment, () => {
+      for (const part of parts) {
+        const known = sums.get(part) ?? [];
+        sums.set(part, known);
+        let point = 0;
+        forEachPoint(part.axes, environment, () => {
+          runLoops(part, environment, part.sums ? known.slice(point, point + 1) : []);
+          known[point++] = environment.accumulators[0];
+        });
+      }
+    });
   });
 }
 

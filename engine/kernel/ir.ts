@@ -201,4 +201,32 @@ export interface TemplateKernel {
   readonly stores: readonly Store[];
 }
 
+/** Loops within a point of a chain, as those of a {@link LoopKernel}; they may load and store the chain's locals, too. */
+export interface ChainPart {
+  readonly axes: readonly Axis[];
+  readonly stages: readonly Stage[];
+  readonly stores: readonly Store[];
+  /**
+   * Its one stage is a sum that goes on along the chain's last axis. Its one store, of that sum as it is, counts once the axis is through; its
+   * place does not depend on that axis.
+   */
+  readonly sums: boolean;
+}
+
+/**
+ * Loops one after the other for each point of `axes`, which hand values on through *locals*: arrays of each point's own, numbered after the
+ * buffers. So a row of attention's scores is made, normalised and used up, and all of them together have no place in memory.
+ */
+export interface ChainKernel {
+  readonly kind: "chain";
+  readonly name: string;
+  readonly buffers: readonly BufferSpec[];
+  readonly locals: readonly BufferSpec[];
+  readonly axes: readonly Axis[];
+  readonly parts: readonly ChainPart[];
+}
+
+/** What the scheduler makes. */
 export type Kernel = LoopKernel | TemplateKernel;
+/** What devices run: chains are made of loops by the backend that asks for them. */
+export type AnyKernel = Kernel | ChainKernel;

@@ -1,7 +1,7 @@
 /** Kernels as text, for people. Complete (equal text means equal kernels), and in the order of `canon.ts`. */
 import { affine, type Term } from "./affine.js";
 import { axesOfKernel, Canon, constantText, isSum } from "./canon.js";
-import type { Axis, BufferSpec, CallExpr, Expr, Kernel, ScalarFn, Store, Template } from "./ir.js";
+import type { AnyKernel, Axis, BufferSpec, CallExpr, ChainKernel, Expr, Kernel, ScalarFn, Stage, Store, Template } from "./ir.js";
 
 /** Text and how tightly it binds. */
 interface Text {
@@ -37,7 +37,7 @@ const combineSymbol = { add: "Σ", mul: "Π", max: "max", min: "min" } as const;
 const inlineLength = 24;
 
 /** What a text means something else by. */
-const reserved = /^((s|in|out|io|buffer)\d+|line|true|false|if|NaN|Infinity)$/;
+const reserved = /^((s|in|out|io|buffer|row)\d+|line|true|false|if|NaN|Infinity)$/;
 
 class Printer {
   private readonly axisNames = new Map<number, string>();
@@ -51,6 +51,8 @@ class Printer {
     axes: readonly Axis[],
     private readonly buffers: readonly BufferSpec[],
     private readonly accumulator: (stage: number) => string,
+    /** Buffers from here on are a chain's locals. */
+    private readonly locals = buffers.length,
   ) {
     const taken = new Set<string>();
     for (const { id, name } of axes) {
@@ -121,6 +123,7 @@ class Printer {
   }
 
   buffer(index: number): string {
+    if (index >= this.locals && index < this.buffers.length) return `row${index}`;
     const access = this.buffers[index]?.access;
     return `${access === undefined ? "buffer" : access === "read" ? "in" : access === "write" ? "out" : "io"}${index}`;
   }
@@ -187,7 +190,8 @@ const templateText = (template: Template): string =>
     : `${template.name} ${template.n}${template.name === "fft" && template.sign > 0 ? " inverse" : ""}`;
 
 /** The kernel as text, one statement a line. */
-export function printKernel(kernel: Kernel): string {
+export function printKernel(kernel: AnyKernel): string {
+  if (kernel.kind === "chain") return printChain(kernel);
   const printer = new Printer(axesOfKernel(kernel), kernel.buffers, (stage) => (kernel.kind === "loops" ? `s${stage}` : "line"));
   const bodies = kernel.kind === "loops" ? kernel.stages.map((stage) => stage.body) : [kernel.input];
   for (const e of bodies) printer.count(e);
@@ -196,9 +200,8 @@ export function printKernel(kernel: Kernel): string {
   const buffers = kernel.buffers.map((spec, i) => `${printer.buffer(i)} ${spec.dtype}[${spec.length}]`);
   const lines = [`${kernel.name} for ${printer.loops(kernel.axes) || "one point"}`, buffers.join(", ")];
   if (kernel.kind === "loops") {
-    kernel.stages.forEach(({ axes, combine, body, structure }, i) => {
-      const label = structure === null ? "" : ` (${structure})`;
-      lines.push(...printer.statement(() => `s${i}${label} = ${combineSymbol[combine]} ${printer.loops(axes)}: ${printer.text(body)}`));
+    kernel.stages.forEach((stage, i) => {
+      lines.push(...printer.statement(() => stageText(printer, stage, i)));
     });
   } else {
     const { template, lineIn, input } = kernel;
@@ -209,6 +212,40 @@ export function printKernel(kernel: Kernel): string {
     .slice(1)
     .map((line) => `  ${line}\n`)
     .join("")}`;
+}
+
+/** Its parts one below the other, each with its loops. */
+function printChain({ name, buffers, locals, axes, parts }: ChainKernel): string {
+  const loops = axes.map((axis) => `${axis.name}∈0..${axis.size}`).join(", ");
+  const lines = [`${name} for ${loops}`];
+  parts.forEach((part, at) => {
+    const kernel: Kernel = { kind: "loops", name, buffers, axes, stages: part.stages, stores: part.stores };
+    const printer = new Printer(
+      [...axes, ...part.axes, ...axesOfKernel(kernel)],
+      [...buffers, ...locals],
+      (stage) => `s${stage}`,
+      buffers.length,
+    );
+    if (at === 0) {
+      const specs = [...buffers, ...locals].map((spec, i) => `${printer.buffer(i)} ${spec.dtype}[${spec.length}]`);
+      lines.push(`  ${specs.slice(0, buffers.length).join(", ")}`, `  for each point: ${specs.slice(buffers.length).join(", ")}`);
+    }
+    for (const { body } of part.stages) printer.count(body);
+    for (const { value, index, guard } of part.stores) for (const e of [value, index, guard]) if (e !== null) printer.count(e);
+    const over = part.sums ? `, summed along ${axes[axes.length - 1].name}` : "";
+    lines.push(`  for ${printer.loops(part.axes) || "the point"}${over}`);
+    part.stages.forEach((stage, i) => {
+      for (const line of printer.statement(() => stageText(printer, stage, i))) lines.push(`    ${line}`);
+    });
+    for (const store of part.stores) for (const line of printer.statement(() => storeText(printer, store))) lines.push(`    ${line}`);
+  });
+  return `${lines.join("\n")}\n`;
+}
+
+function stageText(printer: Printer, { axes, combine, body, structure }: Stage, number: number): string {
+  const label = structure === null ? "" : ` (${structure})`;
+  const loops = axes.length === 0 ? "" : ` ${printer.loops(axes)}`;
+  return `s${number}${label} = ${combineSymbol[combine]}${loops}: ${printer.text(body)}`;
 }
 
 function storeText(printer: Printer, { buffer, axes, index, value, guard }: Store): string {

@@ -2,9 +2,9 @@
 import { InternalError } from "../errors.js";
 import { axesOf, children } from "./affine.js";
 import { Bounds } from "./bounds.js";
-import { coverageProblem } from "./coverage.js";
+import { type Coverable, coverageProblem } from "./coverage.js";
 import { Environment } from "./interpret.js";
-import type { Axis, Expr, Kernel, LoadExpr, LoopKernel, Store, Template, TemplateKernel } from "./ir.js";
+import type { AnyKernel, Axis, BufferSpec, ChainKernel, Expr, LoadExpr, LoopKernel, Store, Template, TemplateKernel } from "./ir.js";
 import { boxes, isClosed } from "./points.js";
 import { printExpr } from "./print.js";
 import { castValue } from "./scalar.js";
@@ -14,22 +14,51 @@ import { signatureProblem } from "./signatures.js";
 const boundsPoints = 4096;
 
 /** Checks what the IR promises to backends. Throws InternalError that names the kernel and the rule it breaks. */
-export function verifyKernel(kernel: Kernel): void {
+export function verifyKernel(kernel: AnyKernel): void {
   new Verifier(kernel).verify();
 }
 
 class Verifier {
-  constructor(private readonly kernel: Kernel) {}
+  private readonly buffers: readonly BufferSpec[];
+
+  constructor(private readonly kernel: AnyKernel) {
+    this.buffers = kernel.kind === "chain" ? [...kernel.buffers, ...kernel.locals] : kernel.buffers;
+  }
 
   verify(): void {
     const { kernel } = this;
     this.checkAxes(kernel.axes, []);
+    for (const { length } of this.buffers) if (!isCount(length)) this.fail(`a buffer of ${length} elements`);
+    if (kernel.kind === "chain") {
+      this.checkChain(kernel);
+      return;
+    }
     if (kernel.stores.length === 0) this.fail("it stores nothing");
-    for (const { length } of kernel.buffers) if (!isCount(length)) this.fail(`a buffer of ${length} elements`);
     if (kernel.kind === "loops") this.checkLoops(kernel);
     else this.checkTemplate(kernel);
+    this.checkCoverage(kernel);
+  }
+
+  private checkCoverage(kernel: Coverable): void {
     const problem = coverageProblem(kernel);
     if (problem !== null) this.fail(problem);
+  }
+
+  private checkChain({ axes, parts, buffers }: ChainKernel): void {
+    const last = axes[axes.length - 1];
+    if (last === undefined) this.fail("a chain of one point");
+    for (const { axes: own, stages, stores, sums } of parts) {
+      this.checkAxes(own, axes);
+      this.checkLoops({ axes: [...axes, ...own], stages, stores });
+      const [inner, outer] = [true, false].map((local) => stores.filter(({ buffer }) => buffer >= buffers.length === local));
+      this.checkCoverage({ axes: own, stores: inner });
+      this.checkCoverage({ axes: [...(sums ? axes.slice(0, -1) : axes), ...own], stores: outer });
+      if (!sums) continue;
+      const [{ combine }, { value, index, guard, axes: along }] = [stages[0], stores[0]];
+      const isTotal = stages.length === 1 && stores.length === 1 && combine === "add" && value.op === "acc" && along.length === 0;
+      if (!isTotal || guard !== null || inner.length > 0) this.fail("a part that sums along the chain stores more than its sum");
+      if (axesOf(index).has(last)) this.fail(`a sum along ${last.name} is stored at places along it`);
+    }
   }
 
   private fail(rule: string): never {
@@ -45,7 +74,7 @@ class Verifier {
     }
   }
 
-  private checkLoops({ axes, stages, stores }: LoopKernel): void {
+  private checkLoops({ axes, stages, stores }: Pick<LoopKernel, "axes" | "stages" | "stores">): void {
     const results: Expr[] = [];
     for (const stage of stages) {
       this.checkAxes(stage.axes, axes);
@@ -80,7 +109,7 @@ class Verifier {
   }
 
   private checkStore(store: Store, bound: readonly Axis[], results: readonly Expr[]): void {
-    const spec = this.kernel.buffers[store.buffer];
+    const spec = this.buffers[store.buffer];
     if (spec === undefined) this.fail(`a store into buffer ${store.buffer}, which does not exist`);
     if (spec.access === "read") this.fail(`a store into buffer ${store.buffer}, which is read only`);
     if (store.value.dtype !== spec.dtype) this.fail(`a ${store.value.dtype} stored into buffer ${store.buffer} of ${spec.dtype}`);
@@ -123,7 +152,7 @@ class Verifier {
   }
 
   private checkLoad(e: LoadExpr, bound: readonly Axis[]): void {
-    const spec = this.kernel.buffers[e.buffer];
+    const spec = this.buffers[e.buffer];
     if (spec === undefined) this.fail(`a load from buffer ${e.buffer}, which does not exist`);
     if (spec.access === "write") this.fail(`a load from buffer ${e.buffer}, which is write only`);
     if (spec.dtype !== e.dtype) this.fail(`a ${e.dtype} loaded from buffer ${e.buffer} of ${spec.dtype}`);

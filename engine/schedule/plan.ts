@@ -1,6 +1,6 @@
 /** Turns groups into kernels, orders them, and plans the memory between them. A plan holds no node: it is kept and run again with other buffers. */
 import { type DType, dtypeBytes, type TypedArray } from "../dtype.js";
-import type { Kernel } from "../kernel/ir.js";
+import type { AnyKernel } from "../kernel/ir.js";
 import type { Shape } from "../shape.js";
 
 /** A buffer of the plan, by where it comes from. */
@@ -16,7 +16,7 @@ export type Slot =
 
 export interface KernelStep {
   readonly kind: "kernel";
-  readonly kernel: Kernel;
+  readonly kernel: AnyKernel;
   /** One a buffer of the kernel. */
   readonly slots: readonly number[];
   readonly info: KernelInfo;

@@ -1,9 +1,9 @@
 /** The check of kernels is large: entries bring it along (`engine/index.ts` does), or leave it to the user (`browser.ts`). */
 import { OpError } from "../errors.js";
-import type { Kernel } from "../kernel/ir.js";
+import type { AnyKernel } from "../kernel/ir.js";
 
 /** @throws InternalError that names the kernel and the rule it breaks. */
-export type Verifier = (kernel: Kernel) => void;
+export type Verifier = (kernel: AnyKernel) => void;
 
 let provided: Verifier | null = null;
 
