@@ -1,7 +1,7 @@
 /** What the cases of the conformance suite are made with: kernels in few words, data, a run on a backend, a comparison. */
 import { type DType, hostArray, isFloating, type TypedArray } from "../engine/dtype.js";
 import { interpretKernel } from "../engine/kernel/interpret.js";
-import type { Axis, BufferSpec, Combine, Expr, Kernel, LoopKernel, Stage, Store, Structure } from "../engine/kernel/ir.js";
+import type { AnyKernel, Axis, BufferSpec, Combine, Expr, LoopKernel, Stage, Store, Structure } from "../engine/kernel/ir.js";
 import { ExprPool } from "../engine/kernel/simplify.js";
 import { verifyKernel } from "../engine/kernel/verify.js";
 import type { Backend } from "./backend.js";
@@ -135,7 +135,7 @@ export function arrayOf(dtype: DType, values: readonly number[]): TypedArray {
 }
 
 /** Runs a kernel once; all its buffers come back. Buffers that are only written begin as `data` says, too. */
-export async function runOn(backend: Backend, kernel: Kernel, data: readonly TypedArray[]): Promise<TypedArray[]> {
+export async function runOn(backend: Backend, kernel: AnyKernel, data: readonly TypedArray[]): Promise<TypedArray[]> {
   if (kernel.kind === "template") {
     const verdict = backend.acceptsTemplate(kernel.template, kernel.input.dtype);
     if (verdict !== true) throw new Error(`${backend.name} refuses the template: ${verdict}`);
@@ -155,13 +155,13 @@ export async function runOn(backend: Backend, kernel: Kernel, data: readonly Typ
   }
 }
 
-export const randomData = (kernel: Kernel, seed = 1): TypedArray[] =>
+export const randomData = (kernel: AnyKernel, seed = 1): TypedArray[] =>
   kernel.buffers.map(({ dtype, length }, i) => randomArray(dtype, length, seed + 101 * i));
 
 /** The heart of most cases: the backend's result is the interpreter's. */
 export async function expectAgreement(
   backend: Backend,
-  kernel: Kernel,
+  kernel: AnyKernel,
   data: readonly TypedArray[] = randomData(kernel),
   tolerance?: Tolerance,
 ): Promise<void> {

@@ -213,7 +213,7 @@ function alongOf(index: Expr, { strides, length }: HandedOn): Along | null {
   return along.size === strides.size && lo >= 0 && hi < length ? along : null;
 }
 
-/** What is not written any more is more than all that is read and written; and nobody writes what another one touches. */
+/** What is not written any more is at least half of all that is read and written; and nobody writes what another one touches. */
 function isWorthIt(members: readonly Member[], between: ReadonlySet<number>): boolean {
   const outside = new Map<number, { length: number; users: number; written: boolean }>();
   let saved = 0;
@@ -226,7 +226,7 @@ function isWorthIt(members: readonly Member[], between: ReadonlySet<number>): bo
     });
   }
   const uses = [...outside.values()];
-  return uses.every(({ users, written }) => users === 1 || !written) && saved > uses.reduce((sum, { length }) => sum + length, 0);
+  return uses.every(({ users, written }) => users === 1 || !written) && 2 * saved >= uses.reduce((sum, { length }) => sum + length, 0);
 }
 
 function chainOf(members: readonly Member[], rows: Loops, handedOn: ReadonlyMap<number, HandedOn>): Planned<ChainKernel> {

@@ -14,9 +14,11 @@ import { splitRows } from "./rows.js";
 import { stepsOf } from "./steps.js";
 import { copyNest, placeOf } from "./window.js";
 
-/** Elements of the rows of a block, of all locals together; rows at most, and a number of which blocks have a multiple where they can. */
-const blockElements = 2 ** 14;
-const mostRows = 64;
+/** Elements of the rows of a block, of all locals together: what the caches near a core hold. Long rows are still taken a few at a time, up to a limit. */
+const blockElements = 2 ** 13;
+const fewRows = 16;
+const mostElements = 2 ** 18;
+/** What a multiple of is worth having, as register tiles are as high. */
 const tileRows = 4;
 /** Elements of a cache line. */
 const line = 16;
@@ -43,9 +45,11 @@ export function compileChain(kernel: ChainKernel, { relaxed, shared, constants }
   const own = upTo(line, rows * pitches.reduce((sum, pitch) => sum + pitch, 0));
   const scratch = copies.map(({ length }) => length);
   const local = first + scratch.length;
-  const buffers: readonly BufferSpec[] = [
+  const lengths = pitches.map((pitch) => rows * pitch);
+  const array = (length: number): BufferSpec => ({ dtype: "float32", length, access: "readwrite" });
+  const outside: readonly BufferSpec[] = [
     ...kernel.buffers.map((spec): BufferSpec => (spec.access === "write" ? { ...spec, access: "readwrite" } : spec)),
-    ...[...scratch, own].map((length): BufferSpec => ({ dtype: "float32", length, access: "readwrite" })),
+    ...scratch.map(array),
   ];
 
   const module = new ModuleWriter(shared);
@@ -58,7 +62,7 @@ export function compileChain(kernel: ChainKernel, { relaxed, shared, constants }
       .filter(({ sums }) => sums)
       .map(({ axes: own, stores: [store] }) => copyNest([...outer, ...own], store.index, store.buffer, pool.const(0, "float32"))),
   ];
-  for (const nest of before) phases.push(emitPhase(module, library, pool, buffers, blockParts(pool, nest), phases.length));
+  for (const nest of before) phases.push(emitPhase(module, library, pool, [...outside, array(own)], blockParts(pool, nest), phases.length));
 
   const beside = pool.newAxis("beside", sizeOf(outer));
   const there = pointOf(pool, outer, pool.axis(beside));
@@ -66,20 +70,17 @@ export function compileChain(kernel: ChainKernel, { relaxed, shared, constants }
   const nestsFor = (size: number, start: Expr): readonly Nest[] => {
     const inBlock = pool.newAxis("row", size);
     const map = new Map([...there, [row, pool.add(start, pool.axis(inBlock))]]);
-    const places = pitches.map((pitch, i) => {
-      const offset = rows * pitches.slice(0, i).reduce((sum, other) => sum + other, 0);
-      return pool.add(pool.mul(pool.axis(inBlock), pool.int(pitch)), pool.int(offset));
-    });
+    const place = (number: number, index: Expr): Expr => pool.add(pool.mul(pool.axis(inBlock), pool.int(pitches[number - first])), index);
     const replaced = (e: Expr): Expr | null => {
       if (e.op !== "load") return null;
-      if (!inBuffers(e)) return pool.load(local, pool.add(places[e.buffer - first], e.index), e.dtype, e.guard);
+      if (!inBuffers(e)) return pool.load(e.buffer + scratch.length, place(e.buffer, e.index), e.dtype, e.guard);
       const copy = copies.findIndex(({ load }) => load === e);
       return copy < 0 ? null : pool.load(first + copy, copies[copy].index, "float32");
     };
     return parts.flatMap((part): readonly Nest[] => {
       const moved = mapExprs(part, (e) => pool.substitute(pool.rewrite(e, replaced), map));
       const stores = moved.stores.map((store) =>
-        store.buffer < first ? store : { ...store, buffer: local, index: pool.add(places[store.buffer - first], store.index) },
+        store.buffer < first ? store : { ...store, buffer: store.buffer + scratch.length, index: place(store.buffer, store.index) },
       );
       if (part.sums) {
         const [stage, store] = [moved.stages[0], stores[0]];
@@ -96,7 +97,7 @@ export function compileChain(kernel: ChainKernel, { relaxed, shared, constants }
       .flatMap((nest) => blockParts(pool, nest))
       .map((part) => {
         work += times * stepsOf(part).work;
-        return blockFunction(module, library, pool, buffers, part, given);
+        return blockFunction(module, library, pool, [...outside, ...lengths.map(array)], part, given);
       });
   const whole = Math.floor(row.size / rows);
   const block = pool.newAxis("block", whole);
@@ -105,15 +106,32 @@ export function compileChain(kernel: ChainKernel, { relaxed, shared, constants }
   const ofRest = left === 0 ? [] : functionsFor(nestsFor(left, pool.int(whole * rows)), [beside], beside.size);
   const together = parts.some(({ sums }) => sums);
   const perPoint = whole + (left > 0 ? 1 : 0);
-  const run = together ? allBlocks : oneBlock;
-  module.export(`phase${phases.length}`, run(module, buffers.length, whole, perPoint, ofBlock, ofRest));
+  const at = lengths.map((_, i) => 4 * lengths.slice(0, i).reduce((sum, length) => sum + length, 0));
+  const addresses = [...outside.map((_, i) => get(i)), ...at.map((bytes) => int.add(get(local), int.const(bytes)))];
+  const [from, end] = [local + 1, local + 2];
+  const locals = new Locals(local + 3);
+  const [point, number] = [locals.add(i32), locals.add(i32)];
+  const blockOnce: Code = ofBlock.map((fn) => call(fn, ...addresses, get(point), get(number)));
+  const rest: Code = ofRest.map((fn) => call(fn, ...addresses, get(point)));
+  // Sums take all blocks of a point in order; else each block is a step.
+  const body: Code = together
+    ? [set(point, get(from)), set(number, int.const(0)), repeat([blockOnce, next(number)], int.lt(get(number), int.const(whole))), rest]
+    : [
+        set(point, int.divUnsigned(get(from), int.const(perPoint))),
+        set(number, int.remUnsigned(get(from), int.const(perPoint))),
+        left === 0 ? blockOnce : when(int.lt(get(number), int.const(whole)), blockOnce, rest),
+      ];
+  const run = repeat([body, next(from)], int.lt(get(from), get(end)));
+  const parameters = new Array<ValueType>(local + 3).fill(i32);
+  module.export(`phase${phases.length}`, module.addFunction(parameters, [], locals, run));
   phases.push({ steps: together ? beside.size : beside.size * perPoint, work });
   return { bytes: module.finish(), phases, scratch, own };
 }
 
 function rowsOf(size: number, pitches: readonly number[]): number {
   const elements = pitches.reduce((sum, pitch) => sum + pitch, 0);
-  const most = Math.max(1, Math.min(mostRows, Math.floor(blockElements / elements)));
+  const near = Math.max(fewRows, Math.floor(blockElements / elements));
+  const most = Math.max(1, Math.min(near, Math.floor(mostElements / elements)));
   const even = Math.ceil(size / Math.ceil(size / most));
   return Math.min(size, even > tileRows ? upTo(tileRows, even) : even);
 }
@@ -148,49 +166,3 @@ function transposed(
 }
 
 const next = (local: number): Code => set(local, int.add(get(local), int.const(1)));
-
-/** A function of addresses and a range of steps, each of which is a block of rows of one point beside them. */
-function oneBlock(
-  module: ModuleWriter,
-  addresses: number,
-  whole: number,
-  perPoint: number,
-  ofBlock: readonly number[],
-  ofRest: readonly number[],
-): number {
-  const [first, end] = [addresses, addresses + 1];
-  const locals = new Locals(addresses + 2);
-  const [beside, block] = [locals.add(i32), locals.add(i32)];
-  const all = Array.from({ length: addresses }, (_, i) => get(i));
-  const blocks: Code = ofBlock.map((fn) => call(fn, ...all, get(beside), get(block)));
-  const rest: Code = ofRest.map((fn) => call(fn, ...all, get(beside)));
-  const body: Code = [
-    set(beside, int.divUnsigned(get(first), int.const(perPoint))),
-    set(block, int.remUnsigned(get(first), int.const(perPoint))),
-    ofRest.length === 0 ? blocks : when(int.lt(get(block), int.const(whole)), blocks, rest),
-    next(first),
-  ];
-  return module.addFunction(parameters(addresses), [], locals, repeat(body, int.lt(get(first), get(end))));
-}
-
-/** A function of addresses and a range of steps, each of which is all blocks of one point, in order. */
-function allBlocks(
-  module: ModuleWriter,
-  addresses: number,
-  whole: number,
-  _perPoint: number,
-  ofBlock: readonly number[],
-  ofRest: readonly number[],
-): number {
-  const [first, end] = [addresses, addresses + 1];
-  const locals = new Locals(addresses + 2);
-  const block = locals.add(i32);
-  const all = Array.from({ length: addresses }, (_, i) => get(i));
-  const blocks: Code = ofBlock.map((fn) => call(fn, ...all, get(first), get(block)));
-  const rest: Code = ofRest.map((fn) => call(fn, ...all, get(first)));
-  const inner = repeat([blocks, next(block)], int.lt(get(block), int.const(whole)));
-  const body: Code = [set(block, int.const(0)), inner, rest, next(first)];
-  return module.addFunction(parameters(addresses), [], locals, repeat(body, int.lt(get(first), get(end))));
-}
-
-const parameters = (addresses: number): ValueType[] => new Array<ValueType>(addresses + 2).fill(i32);
