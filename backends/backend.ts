@@ -3,7 +3,7 @@
  * buffers, compiles kernels of the IR and runs lists of them in order.
  */
 import type { DType, TypedArray } from "../engine/dtype.js";
-import type { AnyKernel, Kernel, Template } from "../engine/kernel/ir.js";
+import type { AnyKernel, Template } from "../engine/kernel/ir.js";
 
 /** A device buffer. Only its backend looks inside. */
 export interface BufferHandle {
@@ -51,17 +51,21 @@ export interface LaunchTime {
   readonly start?: number;
 }
 
-/** A kernel of a plan, with the places that its buffers have in it. */
-export interface Planned<K = Kernel> {
-  readonly kernel: K;
-  /** One a buffer of the kernel; equal numbers are one buffer. */
+/** A kernel in a plan. */
+export interface PlannedKernel {
+  readonly kind: "kernel";
+  readonly kernel: AnyKernel;
+  /** The place of each of its buffers in the plan: equal numbers are one buffer. */
   readonly slots: readonly number[];
+  /** For people. */
+  readonly info: { readonly ops: readonly string[]; readonly modules: readonly string[]; readonly flops: number; readonly bytes: number };
 }
 
-/** A kernel in place of some of a list. */
-export interface Combined extends Planned<AnyKernel> {
-  /** Positions in the list of those that it stands for. */
-  readonly of: readonly number[];
+/** A call of the host between kernels, and the places that it reads and writes. */
+export interface PlannedCall {
+  readonly kind: "host";
+  readonly inputs: readonly { readonly slot: number }[];
+  readonly outputs: readonly { readonly slot: number }[];
 }
 
 /** A device as the engine sees it: buffers, compiled kernels, and lists of launches. CONTRIBUTING.md says how to write one. */
@@ -84,10 +88,10 @@ export interface Backend {
   /** Whether a template runs as such, or the reason why not; the scheduler asks before grouping and else schedules the slow definition. */
   acceptsTemplate(template: Template, dtype: DType): true | string;
   /**
-   * Where several kernels can be one: the list anew, in an order that gives the same results, asked for before memory is planned. `hidden` are
-   * slots that nobody else reads: what no kernel names any more gets no buffer.
+   * Where several kernels can be one: the list anew, in an order that gives the same results, asked for before memory is planned. `temporary`
+   * slots are wanted by these steps alone: those that no step names any more get no buffer.
    */
-  combine?(kernels: readonly Planned[], hidden: ReadonlySet<number>): readonly Combined[];
+  combine?<S extends PlannedKernel | PlannedCall>(steps: readonly S[], temporary: ReadonlySet<number>): (S | PlannedKernel)[];
   /** True, or the reason why this kernel cannot be run here. */
   accepts(kernel: AnyKernel): true | string;
   /** May finish at once; rejects or throws BackendError that quotes the source. */

@@ -2,15 +2,27 @@
  * Chains: products whose results a kernel of row reductions reads, that kernel, and the products that read its results in turn (attention,
  * and its gradients) become one kernel, where they meet row by row. Found by how they index what they hand on, never by name.
  */
+import { dtypeBytes } from "../../engine/dtype.js";
 import { affine, sumRange, type Term } from "../../engine/kernel/affine.js";
-import type { AnyKernel, Axis, BufferSpec, ChainKernel, ChainPart, Expr, Kernel, LoopKernel } from "../../engine/kernel/ir.js";
+import type { AnyKernel, Axis, BufferSpec, ChainKernel, ChainPart, Expr, LoopKernel } from "../../engine/kernel/ir.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
-import type { Combined, Planned } from "../backend.js";
+import type { PlannedCall, PlannedKernel } from "../backend.js";
 import { Importer, mapExprs, storeExprs } from "./nest.js";
 import { loadsOf } from "./walk.js";
 
 /** Points beside the rows below which sums along the rows are not taken: nobody else could take a share of them. */
 const leastBesideSums = 4;
+
+/** A kernel, or null for a call of the host, and what it touches. */
+interface Planned<K = AnyKernel | null> {
+  readonly kernel: K;
+  readonly slots: readonly number[];
+}
+
+/** A step in place of those at some positions. */
+interface Combined extends Planned {
+  readonly of: readonly number[];
+}
 
 interface Loops extends Planned<LoopKernel> {
   readonly at: number;
@@ -42,20 +54,34 @@ const loopsIn = ({ axes, stages, stores }: LoopKernel): readonly Axis[] => [
   ...[...stages, ...stores].flatMap((each) => each.axes),
 ];
 
-/** The list with every chain in it as one kernel. `hidden` are slots that nobody reads but these kernels. */
-export function combineChains(kernels: readonly Planned[], hidden: ReadonlySet<number>): readonly Combined[] {
-  const all = kernels.flatMap(({ kernel, slots }, at): Loops[] => (isPlain(kernel) ? [{ kernel, slots, at }] : []));
-  const finder = new Finder(kernels, all, hidden);
-  let list: readonly Combined[] = kernels.map((each, at) => ({ ...each, of: [at] }));
+/** The steps with every chain among them as one kernel; see `combine` of the contract. */
+export function combineChains<S extends PlannedKernel | PlannedCall>(
+  steps: readonly S[],
+  temporary: ReadonlySet<number>,
+): (S | PlannedKernel)[] {
+  const planned = steps.map(
+    (step: PlannedKernel | PlannedCall): Planned =>
+      step.kind === "kernel" ? step : { kernel: null, slots: [...step.inputs, ...step.outputs].map(({ slot }) => slot) },
+  );
+  const all = planned.flatMap(({ kernel, slots }, at): Loops[] => (isPlain(kernel) ? [{ kernel, slots, at }] : []));
+  const finder = new Finder(planned, all, temporary);
+  let list: readonly Combined[] = planned.map((each, at) => ({ ...each, of: [at] }));
   for (const rows of all) {
     const members = finder.around(rows);
     if (members !== null) list = inPlaceOf(list, members, chainOf(members, rows, finder.handedOn)) ?? list;
   }
-  return list;
+  return list.map(({ kernel, slots, of }) => {
+    if (kernel === null || of.length === 1) return steps[of[0]];
+    const infos = of.map((at) => (steps[at] as PlannedKernel).info);
+    const [ops, modules] = (["ops", "modules"] as const).map((key) => [...new Set(infos.flatMap((info) => info[key]))]);
+    const flops = infos.reduce((sum, info) => sum + info.flops, 0);
+    const bytes = kernel.buffers.reduce((sum, { dtype, length }) => sum + length * dtypeBytes[dtype], 0);
+    return { kind: "kernel", kernel, slots, info: { ops, modules, flops, bytes } };
+  });
 }
 
-const isPlain = (kernel: Kernel): kernel is LoopKernel =>
-  kernel.kind === "loops" &&
+const isPlain = (kernel: AnyKernel | null): kernel is LoopKernel =>
+  kernel?.kind === "loops" &&
   kernel.stages.length > 0 &&
   kernel.buffers.every(({ access }) => access !== "readwrite") &&
   loopsIn(kernel).every(({ size }) => size > 0);
@@ -71,14 +97,14 @@ class Finder {
   private readonly writers = new Map<number, number[]>();
 
   constructor(
-    kernels: readonly Planned[],
+    steps: readonly Planned[],
     private readonly all: readonly Loops[],
-    private readonly hidden: ReadonlySet<number>,
+    private readonly temporary: ReadonlySet<number>,
   ) {
-    kernels.forEach(({ kernel, slots }, at) => {
-      kernel.buffers.forEach(({ access }, i) => {
-        const uses = access === "read" ? this.readers : this.writers;
-        uses.set(slots[i], [...(uses.get(slots[i]) ?? []), at]);
+    steps.forEach((step, at) => {
+      step.slots.forEach((slot, i) => {
+        const uses = writes(step, i) ? this.writers : this.readers;
+        uses.set(slot, [...(uses.get(slot) ?? []), at]);
       });
     });
   }
@@ -126,7 +152,7 @@ class Finder {
     const slot = slots[buffer];
     const { dtype, length: total } = kernel.buffers[buffer];
     const indices = indicesOf(kernel, buffer);
-    if (!this.hidden.has(slot) || this.writers.get(slot)?.length !== 1 || dtype !== "float32" || indices === null) return null;
+    if (!this.temporary.has(slot) || this.writers.get(slot)?.length !== 1 || dtype !== "float32" || indices === null) return null;
     const strides = new Map<number, Axis>();
     for (const { coefficient, factor } of affine(indices[0])?.terms ?? [])
       if (factor.op === "axis" && kernel.axes.includes(factor.axis)) strides.set(coefficient, factor.axis);
@@ -232,8 +258,10 @@ function isWorthIt(members: readonly Member[], between: ReadonlySet<number>): bo
 function chainOf(members: readonly Member[], rows: Loops, handedOn: ReadonlyMap<number, HandedOn>): Planned<ChainKernel> {
   const pool = new ExprPool();
   const shared = new Map(rows.kernel.axes.map((axis) => [axis, pool.newAxis(axis.name, axis.size)] as const));
-  const written = new Set(members.filter(({ loops }) => loops.at <= rows.at).flatMap(({ loops }) => [...writtenBy(loops)]));
-  const read = new Set(members.flatMap(({ loops }) => loops.slots.filter((_, i) => loops.kernel.buffers[i].access === "read")));
+  const written = new Set(
+    members.filter(({ loops }) => loops.at <= rows.at).flatMap(({ loops }) => loops.slots.filter((_, i) => writes(loops, i))),
+  );
+  const read = new Set(members.flatMap(({ loops }) => loops.slots.filter((_, i) => !writes(loops, i))));
   const locals = [...written].filter((slot) => read.has(slot));
   const [slots, buffers]: [number[], BufferSpec[]] = [[], []];
   for (const { loops } of members) {
@@ -280,8 +308,6 @@ function chainOf(members: readonly Member[], rows: Loops, handedOn: ReadonlyMap<
   return { kernel, slots };
 }
 
-const writtenBy = ({ kernel, slots }: Loops): readonly number[] => slots.filter((_, i) => kernel.buffers[i].access !== "read");
-
 /** The list with the chain in place of its members: before what needs it, after what it needs. Null where something is both. */
 function inPlaceOf(
   list: readonly Combined[],
@@ -300,8 +326,9 @@ function inPlaceOf(
   return [...before, { kernel, slots, of: [...positions].sort((a, b) => a - b) }, ...after];
 }
 
+/** Of a host's call nobody knows. */
+const writes = ({ kernel }: Planned, buffer: number): boolean => kernel?.buffers[buffer].access !== "read";
+
 /** Whether one writes what the other reads or writes. */
-function meet(a: Planned<AnyKernel>, b: Planned<AnyKernel>): boolean {
-  const writes = ({ kernel, slots }: Planned<AnyKernel>, slot: number): boolean => kernel.buffers[slots.indexOf(slot)].access !== "read";
-  return a.slots.some((slot) => b.slots.includes(slot) && (writes(a, slot) || writes(b, slot)));
-}
+const meet = (a: Planned, b: Planned): boolean =>
+  a.slots.some((slot, i) => b.slots.includes(slot) && (writes(a, i) || writes(b, b.slots.indexOf(slot))));

@@ -3,7 +3,7 @@ import { type DType, dtypeBytes, hostArray, type TypedArray } from "../../engine
 import { BackendError } from "../../engine/errors.js";
 import { kernelKey } from "../../engine/kernel/canon.js";
 import type { AnyKernel, ChainKernel, LoopKernel, TemplateKernel } from "../../engine/kernel/ir.js";
-import type { Backend, BackendLimits, BufferHandle, Combined, Executable, Launch, LaunchTime, Planned } from "../backend.js";
+import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime, PlannedCall, PlannedKernel } from "../backend.js";
 import { combineChains } from "../loops/chain.js";
 import { makeTransform } from "../loops/lines.js";
 import { type Code, floats, get, Locals, ModuleWriter, v128 } from "./binary.js";
@@ -208,8 +208,8 @@ export class WasmBackend implements Backend {
     return true;
   }
 
-  combine(kernels: readonly Planned[], hidden: ReadonlySet<number>): readonly Combined[] {
-    return combineChains(kernels, hidden);
+  combine<S extends PlannedKernel | PlannedCall>(steps: readonly S[], temporary: ReadonlySet<number>): (S | PlannedKernel)[] {
+    return combineChains(steps, temporary);
   }
 
   accepts(kernel: AnyKernel): true | string {

@@ -1,4 +1,4 @@
-/** Scaled dot-product attention as one operation, so that a backend may have a template for it; its slow definition says what it means. */
+/** Scaled dot-product attention as one operation. Its definition is what runs; a backend that chains kernels makes one of those that it becomes. */
 import { OpError } from "../errors.js";
 import { softmax } from "../functional/activation.js";
 import { add, ge, mul, where } from "../functional/elementwise.js";

@@ -33,7 +33,7 @@ export interface LowerContext<A extends Attrs = Attrs> {
  * - reduce: a body over reduction axes; `repeats(i)` tells whether input i's elements are read many times, so that work is not inlined there.
  * - concat: inputs stored side by side along `attrs.dim`.
  * - line: a template along the last `lineDims` dims of input 0; `slow` is its definition.
- * - composite: `slow` alone; a backend may have a template for it in future.
+ * - composite: `slow` alone.
  * - host: a named function on the host (`hostCall`).
  */
 export type Lowering<A extends Attrs = Attrs> =

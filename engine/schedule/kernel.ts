@@ -202,10 +202,8 @@ export function kernelInfo(kernel: Kernel, ops: readonly string[], group: Group)
       flops += outer * each * countFlops(store.value, seen);
     }
   }
+  let bytes = 0;
+  for (const buffer of kernel.buffers) bytes += buffer.length * dtypeBytes[buffer.dtype] * (buffer.access === "readwrite" ? 2 : 1);
   const nodes = group.kind === "solo" ? [group.definition.node] : group.members.map((m) => m.definition.node);
-  return { ops, modules: [...new Set(nodes.map((n) => n.module).filter((m) => m !== ""))], flops, bytes: bytesOf(kernel.buffers) };
+  return { ops, modules: [...new Set(nodes.map((n) => n.module).filter((m) => m !== ""))], flops, bytes };
 }
-
-/** Read and written, each buffer once. */
-export const bytesOf = (buffers: readonly BufferSpec[]): number =>
-  buffers.reduce((sum, { dtype, length, access }) => sum + length * dtypeBytes[dtype] * (access === "readwrite" ? 2 : 1), 0);

@@ -1,26 +1,16 @@
 /** The scheduler: walk → values → definitions → groups → kernels → plan. */
-import type { Backend, Planned } from "../../backends/backend.js";
+import type { Backend } from "../../backends/backend.js";
 import { debugLevel, debugLog } from "../debug.js";
-import { type DType, dtypeBytes } from "../dtype.js";
+import { dtypeBytes } from "../dtype.js";
 import { BackendError, InternalError } from "../errors.js";
 import type { Node } from "../graph.js";
-import type { AnyKernel } from "../kernel/ir.js";
 import { ExprPool } from "../kernel/simplify.js";
 import { numel, showShape } from "../shape.js";
 import { defineValues } from "./define.js";
 import { expandSlow } from "./expand.js";
 import { type Group, Grouper } from "./group.js";
-import { buildKernel, bytesOf, kernelInfo } from "./kernel.js";
-import {
-  type KernelInfo,
-  type KernelStep,
-  type Lifetime,
-  type Plan,
-  type PlanBoundary,
-  type Slot,
-  type Step,
-  shareBuffers,
-} from "./plan.js";
+import { buildKernel, kernelInfo } from "./kernel.js";
+import { type Lifetime, type Plan, type PlanBoundary, type Slot, type Step, shareBuffers } from "./plan.js";
 import { chooseValues } from "./values.js";
 import { providedVerifier, type Verifier } from "./verifier.js";
 import type { Walk } from "./walk.js";
@@ -127,7 +117,8 @@ export function schedule(graph: Walk, wanted: readonly WantedOutput[], backend: 
     const { kernel, slots: bound, ops } = buildKernel(pool, group, { stored, slotOf, named, donorSlot });
     steps.push({ kind: "kernel", kernel, slots: bound, info: kernelInfo(kernel, ops, group) });
   }
-  if (options.fuse && backend.combine) steps = combined(backend, steps, slots);
+  if (options.fuse)
+    steps = backend.combine?.(steps, new Set(slots.flatMap(({ kind }, slot) => (kind === "temporary" ? slot : [])))) ?? steps;
   for (const step of steps) {
     if (step.kind === "host") continue;
     const { kernel } = step;
@@ -138,14 +129,15 @@ export function schedule(graph: Walk, wanted: readonly WantedOutput[], backend: 
 
   const temporaries = lifetimesOf(steps, slots);
   const { buffers, assignment } = shareBuffers(temporaries);
-  for (const { slot } of temporaries) slots[slot] = { ...slots[slot], buffer: assignment.get(slot) } as Slot;
+  for (const [slot, buffer] of assignment) slots[slot] = { ...slots[slot], buffer } as Slot;
 
   const name = (value: number): string => `${named[value].op.name}${showShape(named[value].shape)}`;
   const boundaries: PlanBoundary[] = [];
   const listed = new Set<string>();
   for (const b of grouper.boundaries) {
-    const slot = slotOf.get(b.from);
-    if (slot === undefined || isHidden(slots[slot]) || sharesHome(grouper, b.from, b.to)) continue;
+    const slot = slots[slotOf.get(b.from) as number];
+    // A temporary without a buffer is named by no kernel any more.
+    if (!stored.has(b.from) || (slot.kind === "temporary" && slot.buffer < 0) || sharesHome(grouper, b.from, b.to)) continue;
     const key = `${b.from}>${b.to}`;
     if (listed.has(key)) continue;
     listed.add(key);
@@ -168,57 +160,19 @@ export function schedule(graph: Walk, wanted: readonly WantedOutput[], backend: 
   return plan;
 }
 
-/** Of a temporary that no kernel names any more. */
-const isHidden = (slot: Slot): boolean => slot.kind === "temporary" && slot.buffer < 0;
-
 const slotsOf = (step: Step): readonly number[] =>
   step.kind === "kernel" ? step.slots : [...step.inputs, ...step.outputs].map(({ slot }) => slot);
 
 /** Of the temporaries, in order of first use. */
 function lifetimesOf(steps: readonly Step[], slots: readonly Slot[]): Lifetime[] {
-  const lifetimes = new Map<number, { slot: number; dtype: DType; length: number; first: number; last: number }>();
-  steps.forEach((step, at) => {
+  const lifetimes = new Map<number, Lifetime>();
+  steps.forEach((step, last) => {
     for (const slot of slotsOf(step)) {
       const { kind, dtype, length } = slots[slot];
-      const known = lifetimes.get(slot);
-      if (known) known.last = at;
-      else if (kind === "temporary") lifetimes.set(slot, { slot, dtype, length, first: at, last: at });
+      if (kind === "temporary") lifetimes.set(slot, { first: last, ...lifetimes.get(slot), slot, dtype, length, last });
     }
   });
   return [...lifetimes.values()];
-}
-
-/** With what the device makes one of several kernels, between one host call and the next. */
-function combined(backend: Backend, steps: readonly Step[], slots: readonly Slot[]): Step[] {
-  const out: Step[] = [];
-  const uses = new Map<number, number>();
-  for (const step of steps) for (const slot of new Set(slotsOf(step))) uses.set(slot, (uses.get(slot) ?? 0) + 1);
-  let run: KernelStep[] = [];
-  const flush = (): void => {
-    const own = new Map<number, number>();
-    for (const step of run) for (const slot of step.slots) own.set(slot, (own.get(slot) ?? 0) + 1);
-    const hidden = new Set([...own].filter(([slot, n]) => slots[slot].kind === "temporary" && n === uses.get(slot)).map(([slot]) => slot));
-    for (const { kernel, slots: bound, of } of backend.combine?.(run as readonly Planned[], hidden) ?? []) {
-      const parts = of.map((at) => run[at]);
-      out.push(parts.length === 1 ? parts[0] : { kind: "kernel", kernel, slots: bound, info: joinedInfo(kernel, parts) });
-    }
-    run = [];
-  };
-  for (const step of steps) {
-    if (step.kind === "kernel") run.push(step);
-    else {
-      flush();
-      out.push(step);
-    }
-  }
-  flush();
-  return out;
-}
-
-function joinedInfo({ buffers }: AnyKernel, parts: readonly KernelStep[]): KernelInfo {
-  const all = <T>(list: (info: KernelInfo) => readonly T[]): T[] => [...new Set(parts.flatMap(({ info }) => list(info)))];
-  const flops = parts.reduce((sum, { info }) => sum + info.flops, 0);
-  return { ops: all(({ ops }) => ops), modules: all(({ modules }) => modules), flops, bytes: bytesOf(buffers) };
 }
 
 function sharesHome(grouper: Grouper, a: number, b: number): boolean {
