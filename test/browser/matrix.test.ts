@@ -18,7 +18,12 @@ const day = Math.floor(Date.now() / 86_400_000);
 const parts = [
   ["wasm", "ops", 2],
   ["wasm", "models", 2],
-  ["gpujs:webgl2", "ops", 4],
+  ["webgpu", "ops", 2],
+  ["webgpu", "models", 2],
+  ["gpujs:webgl2", "ops", 2],
+  ["gpujs:webgl2", "models", 2],
+  ["gpujs:webgpu", "ops", 2],
+  ["gpujs:webgpu", "models", 2],
 ] as const;
 const folder = (name: string): string => new URL(`../fixtures/${name}`, import.meta.url).pathname;
 
