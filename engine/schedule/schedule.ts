@@ -168,8 +168,10 @@ function lifetimesOf(steps: readonly Step[], slots: readonly Slot[]): Lifetime[]
   const lifetimes = new Map<number, Lifetime>();
   steps.forEach((step, last) => {
     for (const slot of slotsOf(step)) {
-      const { kind, dtype, length } = slots[slot];
-      if (kind === "temporary") lifetimes.set(slot, { first: last, ...lifetimes.get(slot), slot, dtype, length, last });
+      // What has no elements has no slot.
+      const of = slots[slot] as Slot | undefined;
+      if (of?.kind !== "temporary") continue;
+      lifetimes.set(slot, { first: last, ...lifetimes.get(slot), slot, dtype: of.dtype, length: of.length, last });
     }
   });
   return [...lifetimes.values()];
