@@ -10,9 +10,6 @@ import type { PlannedCall, PlannedKernel } from "../backend.js";
 import { Importer, mapExprs, storeExprs } from "./nest.js";
 import { loadsOf } from "./walk.js";
 
-/** Points beside the rows below which sums along the rows are not taken: nobody else could take a share of them. */
-const leastBesideSums = 4;
-
 /** A kernel, or null for a call of the host, and what it touches. */
 interface Planned<K = AnyKernel | null> {
   readonly kernel: K;
@@ -209,7 +206,7 @@ class Finder {
     const [{ value, guard }] = kernel.stores;
     const isTotal = kernel.stores.length === 1 && value.op === "acc" && value.dtype === "float32" && guard === null;
     const summed = outside.length === 1 && row === lastOf(axes) && kernel.stages[0].axes.includes(along.get(row) as Axis);
-    return summed && isTotal && sizeOf(axes) / row.size >= leastBesideSums ? { loops, along, sums: true } : null;
+    return summed && isTotal ? { loops, along, sums: true } : null;
   }
 }
 

@@ -130,17 +130,22 @@ describe("attention on wasm", () => {
   });
 
   it("fits where its scores do not", async () => {
-    // 2 · 4 heads of 1024 × 1024 scores are 32 MiB; so much is neither allocated nor written to anywhere.
-    const shape: Shape = { ...ragged, batch: [2, 4], l: 1024, s: 1024, e: 4, ev: 4 };
-    const wasm = await device("wasm", { threads: 2, maxBytes: 4 << 20 });
-    const got = await attended(wasm, shape);
-    expect(got[0]).toHaveLength(8 * 1024 * 4);
-    const plain = await device("wasm", { threads: 2, maxBytes: 4 << 20, fuse: false });
-    await expect(attended(plain, shape)).rejects.toThrow(/allowed/);
+    // Eight heads of 1024 × 1024 scores, or one of 2900 × 2900, are 32 MiB; so much is neither allocated nor written to anywhere.
+    for (const [batch, length] of [
+      [[2, 4], 1024],
+      [[], 2900],
+    ] as const) {
+      const shape: Shape = { ...ragged, batch, l: length, s: length, e: 4, ev: 4 };
+      const wasm = await device("wasm", { threads: 2, maxBytes: 5 << 20 });
+      const got = await attended(wasm, shape);
+      expect(got[0]).toHaveLength(numel(batch) * length * 4);
+      const plain = await device("wasm", { threads: 2, maxBytes: 5 << 20, fuse: false });
+      await expect(attended(plain, shape)).rejects.toThrow(/allowed/);
+    }
   }, 30_000);
 
   it("gives the same bits on one, two and three threads", async () => {
-    for (const shape of [ragged, { ...ragged, l: 150, s: 140, batch: [5], causal: true }]) {
+    for (const shape of [ragged, { ...ragged, l: 150, s: 140, batch: [5], causal: true }, { ...ragged, l: 390, batch: [] }]) {
       const all = [];
       for (const threads of [1, 2, 3]) all.push(await attended(await device("wasm", { threads, callerCycles: 1 }), shape));
       expect(all[1]).toEqual(all[0]);
@@ -169,6 +174,17 @@ describe("attention on wasm", () => {
       expect(((await total(i, step)) - (await total(i, -step))) / (2 * step)).toBeCloseTo(slope, 1);
       expect(Math.abs(slope)).toBeGreaterThan(1);
     }
+  });
+
+  it("takes keys and values that all sequences share", async () => {
+    const run = async (on: Device): Promise<readonly ArrayLike<number>[]> => {
+      const [q, , , gradient] = inputsOn(on, ragged);
+      const [, k, v] = inputsOn(on, { ...ragged, batch: [3] });
+      const y = scaledDotProductAttention(q, k, v);
+      y.backward({ gradient });
+      return Promise.all([y, ...[q, k, v].map((x) => x.grad as Tensor)].map((t) => t.data()));
+    };
+    expectNear(await run(await device("wasm", { threads: 1 })), await run(await device("cpu")));
   });
 
   it("keeps what is asked for beside the result, and what others read", async () => {
@@ -208,6 +224,7 @@ describe("chains", () => {
     for (const shape of [
       { ...ragged, batch: [2, 2], l: 21, s: 13, e: 3, ev: 2 },
       { ...ragged, batch: [4], l: 37, s: 9, e: 1, causal: true },
+      { ...ragged, batch: [], l: 211, s: 70 },
     ]) {
       const wasm = await device("wasm", { threads: 1 });
       const found = await chainsOf(wasm, () => attended(wasm, shape));
