@@ -68,6 +68,10 @@ export interface PlannedCall {
   readonly outputs: readonly { readonly slot: number }[];
 }
 
+/** The places that a step touches. */
+export const slotsOf = (step: PlannedKernel | PlannedCall): readonly number[] =>
+  step.kind === "kernel" ? step.slots : [...step.inputs, ...step.outputs].map(({ slot }) => slot);
+
 /** A device as the engine sees it: buffers, compiled kernels, and lists of launches. CONTRIBUTING.md says how to write one. */
 export interface Backend {
   readonly name: string;

@@ -7,6 +7,10 @@ export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array;
 /** Bytes an element takes on the host. */
 export const dtypeBytes: Readonly<Record<DType, number>> = { float32: 4, float64: 8, int32: 4, bool: 1 };
 
+/** Bytes of all these together. */
+export const bytesOf = (arrays: readonly { readonly dtype: DType; readonly length: number }[]): number =>
+  arrays.reduce((bytes, { dtype, length }) => bytes + length * dtypeBytes[dtype], 0);
+
 /** Whether a dtype is float32 or float64. */
 export const isFloating = (dtype: DType): boolean => dtype === "float32" || dtype === "float64";
 

@@ -1,6 +1,6 @@
 /** `explain(t)`: what a graph becomes, as data with a `toString()`. */
 import { sourceText } from "../backends/backend.js";
-import { dtypeBytes } from "./dtype.js";
+import { bytesOf } from "./dtype.js";
 import { OpError } from "./errors.js";
 import { printKernel } from "./kernel/print.js";
 import { verifyKernel } from "./kernel/verify.js";
@@ -91,7 +91,7 @@ export async function explain(
       source: () => sourceText(executable),
     });
   }
-  const outputBytes = plan.slots.reduce((n, s) => n + (s.kind === "output" ? s.length * dtypeBytes[s.dtype] : 0), 0);
+  const outputBytes = bytesOf(plan.slots.filter(({ kind }) => kind === "output"));
   const memory = { temporaryBytes: temporaryBytes(plan), unsharedBytes: plan.unsharedBytes, buffers: plan.buffers.length, outputBytes };
   return {
     device: device.name,

@@ -2,11 +2,11 @@
  * Chains: products whose results a kernel of row reductions reads, that kernel, and the products that read its results in turn (attention,
  * and its gradients) become one kernel, where they meet row by row. Found by how they index what they hand on, never by name.
  */
-import { dtypeBytes } from "../../engine/dtype.js";
+import { bytesOf } from "../../engine/dtype.js";
 import { affine, sumRange, type Term } from "../../engine/kernel/affine.js";
 import type { AnyKernel, Axis, BufferSpec, ChainKernel, ChainPart, Expr, LoopKernel } from "../../engine/kernel/ir.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
-import type { PlannedCall, PlannedKernel } from "../backend.js";
+import { type PlannedCall, type PlannedKernel, slotsOf } from "../backend.js";
 import { Importer, mapExprs, storeExprs } from "./nest.js";
 import { loadsOf } from "./walk.js";
 
@@ -56,10 +56,7 @@ export function combineChains<S extends PlannedKernel | PlannedCall>(
   steps: readonly S[],
   temporary: ReadonlySet<number>,
 ): (S | PlannedKernel)[] {
-  const planned = steps.map(
-    (step: PlannedKernel | PlannedCall): Planned =>
-      step.kind === "kernel" ? step : { kernel: null, slots: [...step.inputs, ...step.outputs].map(({ slot }) => slot) },
-  );
+  const planned = steps.map((step): Planned => ({ kernel: step.kind === "kernel" ? step.kernel : null, slots: slotsOf(step) }));
   const all = planned.flatMap(({ kernel, slots }, at): Loops[] => (isPlain(kernel) ? [{ kernel, slots, at }] : []));
   const finder = new Finder(planned, all, temporary);
   let list: readonly Combined[] = planned.map((each, at) => ({ ...each, of: [at] }));
@@ -72,8 +69,7 @@ export function combineChains<S extends PlannedKernel | PlannedCall>(
     const infos = of.map((at) => (steps[at] as PlannedKernel).info);
     const [ops, modules] = (["ops", "modules"] as const).map((key) => [...new Set(infos.flatMap((info) => info[key]))]);
     const flops = infos.reduce((sum, info) => sum + info.flops, 0);
-    const bytes = kernel.buffers.reduce((sum, { dtype, length }) => sum + length * dtypeBytes[dtype], 0);
-    return { kind: "kernel", kernel, slots, info: { ops, modules, flops, bytes } };
+    return { kind: "kernel", kernel, slots, info: { ops, modules, flops, bytes: bytesOf(kernel.buffers) } };
   });
 }
 

@@ -202,10 +202,7 @@ export interface TemplateKernel {
 }
 
 /** Loops within a point of a chain, as those of a {@link LoopKernel}; they may load and store the chain's locals, too. */
-export interface ChainPart {
-  readonly axes: readonly Axis[];
-  readonly stages: readonly Stage[];
-  readonly stores: readonly Store[];
+export interface ChainPart extends Pick<LoopKernel, "axes" | "stages" | "stores"> {
   /**
    * Its one stage is a sum that goes on along the chain's last axis. Its one store, of that sum as it is, counts once the axis is through; its
    * place does not depend on that axis.

@@ -1,5 +1,5 @@
 /** One group → one kernel: refs become loads, results of stages, or the expressions of values computed in the same kernel. */
-import { dtypeBytes } from "../dtype.js";
+import { bytesOf } from "../dtype.js";
 import { InternalError } from "../errors.js";
 import type { Node } from "../graph.js";
 import type { Axis, BufferSpec, Expr, Kernel, RefExpr, ScalarFn, Stage, Store } from "../kernel/ir.js";
@@ -202,8 +202,7 @@ export function kernelInfo(kernel: Kernel, ops: readonly string[], group: Group)
       flops += outer * each * countFlops(store.value, seen);
     }
   }
-  let bytes = 0;
-  for (const buffer of kernel.buffers) bytes += buffer.length * dtypeBytes[buffer.dtype] * (buffer.access === "readwrite" ? 2 : 1);
+  const bytes = bytesOf(kernel.buffers) + bytesOf(kernel.buffers.filter(({ access }) => access === "readwrite"));
   const nodes = group.kind === "solo" ? [group.definition.node] : group.members.map((m) => m.definition.node);
   return { ops, modules: [...new Set(nodes.map((n) => n.module).filter((m) => m !== ""))], flops, bytes };
 }

@@ -1,5 +1,5 @@
 /** Turns groups into kernels, orders them, and plans the memory between them. A plan holds no node: it is kept and run again with other buffers. */
-import { type DType, dtypeBytes, type TypedArray } from "../dtype.js";
+import { bytesOf, type DType, type TypedArray } from "../dtype.js";
 import type { AnyKernel } from "../kernel/ir.js";
 import type { Shape } from "../shape.js";
 
@@ -90,4 +90,4 @@ export function shareBuffers(lifetimes: readonly Lifetime[]): {
 }
 
 /** Bytes a plan holds besides leaves and outputs. */
-export const temporaryBytes = (plan: Plan): number => plan.buffers.reduce((n, b) => n + b.length * dtypeBytes[b.dtype], 0);
+export const temporaryBytes = (plan: Plan): number => bytesOf(plan.buffers);

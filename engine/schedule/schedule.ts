@@ -1,7 +1,7 @@
 /** The scheduler: walk → values → definitions → groups → kernels → plan. */
-import type { Backend } from "../../backends/backend.js";
+import { type Backend, slotsOf } from "../../backends/backend.js";
 import { debugLevel, debugLog } from "../debug.js";
-import { dtypeBytes } from "../dtype.js";
+import { bytesOf } from "../dtype.js";
 import { BackendError, InternalError } from "../errors.js";
 import type { Node } from "../graph.js";
 import { ExprPool } from "../kernel/simplify.js";
@@ -150,7 +150,7 @@ export function schedule(graph: Walk, wanted: readonly WantedOutput[], backend: 
     slots,
     buffers,
     boundaries,
-    unsharedBytes: temporaries.reduce((n, t) => n + t.length * dtypeBytes[t.dtype], 0),
+    unsharedBytes: bytesOf(temporaries),
     graph: nodes.map((node) => {
       const inputs = node.value === null ? node.inputs.map((i) => `%${position.get(i)}`).join(" ") : "leaf";
       return `%${position.get(node)} = ${node.op.name}${showShape(node.shape)} ${inputs}${node.module ? `  in ${node.module}` : ""}`;
@@ -159,9 +159,6 @@ export function schedule(graph: Walk, wanted: readonly WantedOutput[], backend: 
   debugLog(3, () => [...plan.boundaries.map((b) => `  not fused ${b.from} → ${b.to}: ${b.reason}`), `  ${steps.length} steps`].join("\n"));
   return plan;
 }
-
-const slotsOf = (step: Step): readonly number[] =>
-  step.kind === "kernel" ? step.slots : [...step.inputs, ...step.outputs].map(({ slot }) => slot);
 
 /** Of the temporaries, in order of first use. */
 function lifetimesOf(steps: readonly Step[], slots: readonly Slot[]): Lifetime[] {

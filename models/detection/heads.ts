@@ -62,7 +62,7 @@ export class BoxHead extends Module {
   readonly fcReg: Linear;
   readonly sharedFcs: readonly Linear[];
 
-  constructor(inChannels: number, size: number, channels: number, numClasses: number, initStd = 0.01) {
+  constructor(inChannels: number, size: number, channels: number, numClasses: number, initStd: number) {
     super();
     const init = { weight: xavierUniform, bias: zeros };
     this.fcCls = new Linear(channels, numClasses + 1, narrow(initStd));
