@@ -1,6 +1,8 @@
 /** Linear memory as a heap: blocks of size classes from free lists, else from the end, which grows. Addresses are unsigned. */
+import type { DType, TypedArray } from "../../engine/dtype.js";
 import { BackendError } from "../../engine/errors.js";
 import { margin } from "./places.js";
+import type { ScratchSpace } from "./program.js";
 
 const page = 65536;
 const name = "wasm";
@@ -18,6 +20,11 @@ export function sizeClass(bytes: number): number {
 
 export class Heap {
   readonly memory: WebAssembly.Memory;
+  /** What one call gives back, the next may take: nothing runs out of order. */
+  readonly scratch: ScratchSpace = {
+    take: (elements) => this.allocate(4 * elements),
+    giveBack: (address, elements) => this.free(address, 4 * elements),
+  };
   private readonly idle = new Map<number, number[]>();
   private end = margin;
   private live = 0;
@@ -59,6 +66,21 @@ export class Heap {
     const size = sizeClass(bytes);
     this.live -= size;
     this.keep(address, size);
+  }
+
+  /** Valid until the memory grows. */
+  view(dtype: DType, address: number, length: number): TypedArray {
+    const { buffer } = this.memory;
+    switch (dtype) {
+      case "float32":
+        return new Float32Array(buffer, address, length);
+      case "float64":
+        return new Float64Array(buffer, address, length);
+      case "int32":
+        return new Int32Array(buffer, address, length);
+      case "bool":
+        return new Uint8Array(buffer, address, length);
+    }
   }
 
   private keep(address: number, size: number): void {
