@@ -16,6 +16,8 @@ export interface DigitScenesOptions {
 
 /** Least share of a digit that others leave to be seen. */
 const leastSeen = 0.7;
+/** Most of a digit's box that is another's too: no digit stands within another. */
+const mostShared = 0.25;
 /** Side of a digit's box of 28 × 28 pixels, as a share of the picture's. */
 const sides = [0.32, 0.66] as const;
 const mostTurn = Math.PI / 6;
@@ -29,6 +31,8 @@ interface Placed {
   readonly mask: Uint8Array;
   /** Pixels of it. */
   readonly area: number;
+  /** Left, top, right, bottom. */
+  readonly box: readonly number[];
   readonly colour: readonly number[];
 }
 
@@ -47,7 +51,7 @@ export function digitScene(digits: Dataset, split: Split, index: number, options
     const next = top.slice();
     for (let at = 0; at < next.length; at++) if (digit.mask[at] === 1) next[at] = placed.length + 1;
     const seen = areas(next, placed.length + 1);
-    if (!placed.every(({ area }, i) => seen[i] >= leastSeen * area)) continue;
+    if (!placed.every(({ area, box }, i) => seen[i] >= leastSeen * area && shared(box, digit.box) <= mostShared)) continue;
     placed.push(digit);
     top = next;
   }
@@ -86,6 +90,13 @@ export function digitPicture(
       if (digit !== null) return paint(ground, [digit], draws);
     }
   }
+}
+
+/** Of the smaller of two boxes, what is in the other. */
+function shared(a: readonly number[], b: readonly number[]): number {
+  const area = ([left, top, right, bottom]: readonly number[]): number => Math.max(0, right - left) * Math.max(0, bottom - top);
+  const both = a.map((side, i) => (i < 2 ? Math.max(side, b[i]) : Math.min(side, b[i])));
+  return area(both) / Math.min(area(a), area(b));
 }
 
 /** How many pixels have each number from 1 to n. */
@@ -134,9 +145,10 @@ function place(digits: Dataset, index: number, ground: Picture, sides: readonly 
       pixels++;
     }
   }
-  if (pixels === 0) return null;
+  const box = maskBox(mask, size, size);
+  if (box === null) return null;
   const own = luma(Math.round(colour[0]), Math.round(colour[1]), Math.round(colour[2]));
-  return own - brightness / pixels < leastContrast ? null : { label: digits.label(index), alpha, mask, area: pixels, colour };
+  return own - brightness / pixels < leastContrast ? null : { label: digits.label(index), alpha, mask, area: pixels, box, colour };
 }
 
 /** A ground of two colours that pass into one another in patches of two sizes; `cells`: patches along a side. */

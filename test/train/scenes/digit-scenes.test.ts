@@ -93,19 +93,37 @@ describe("digitScene", () => {
       expect(other.image.data).not.toEqual(again.image.data);
   });
 
+  it("has no digit within another", () => {
+    for (let i = 0; i < 60; i++) {
+      const { boxes, labels } = digitScene(train, "train", i);
+      const list = [...labels].map((_, n) => [...boxes.subarray(4 * n, 4 * n + 4)]);
+      const area = ([left, top, right, bottom]: number[]): number => Math.max(0, right - left) * Math.max(0, bottom - top);
+      list.forEach((a, n) => {
+        for (const b of list.slice(n + 1)) {
+          const both = a.map((side, s) => (s < 2 ? Math.max(side, b[s]) : Math.min(side, b[s])));
+          // A quarter of the whole smaller digit; a part of it may be hidden.
+          expect(area(both)).toBeLessThan(0.4 * Math.min(area(a), area(b)));
+        }
+      });
+    }
+  });
+
   it("shows at least seven tenths of what it has placed", () => {
-    // A single glyph, so that its whole area is known for each size: all of its pixels are on.
+    // A single glyph, so that its whole area is known for each size: a square of 14 of its 28 pixels.
+    const square = Uint8Array.from({ length: 784 }, (_, at) =>
+      Math.abs((at % 28) - 13.5) < 7 && Math.abs(Math.floor(at / 28) - 13.5) < 7 ? 255 : 0,
+    );
     const full: Dataset = {
       ...train,
       length: 1,
       label: () => 3,
-      picture: () => ({ width: 28, height: 28, channels: 1, data: new Uint8Array(784).fill(255) }),
+      picture: () => ({ width: 28, height: 28, channels: 1, data: square }),
     };
     for (let i = 0; i < 6; i++) {
       const { masks, areas } = digitScene(full, "train", i, { digits: [3, 6] });
       expect(masks.length).toBeGreaterThan(1);
-      // The smallest square is 0.32 of the picture's side.
-      for (const area of areas) expect(area).toBeGreaterThan(0.69 * (0.32 * 128) ** 2);
+      // The smallest square is 0.16 of the picture's side.
+      for (const area of areas) expect(area).toBeGreaterThan(0.69 * (0.16 * 128) ** 2);
     }
   });
 });
