@@ -48,24 +48,17 @@ async function command(...argv: readonly string[]): Promise<void> {
   if (status !== 0) throw new Ended(status);
 }
 
-/** Classification of digits as they stand in scenes: first in pictures that they fill, then with room around them. */
-const backboneRuns: readonly (readonly [name: string, flags: readonly string[]])[] = [
-  ["digits", ["--dataset", "textured-digits", "--input-size", "64"]],
-  ["backbone", ["--dataset", "textured-digits", "--input-size", "96", "--train-limit", "24000", "--lr", "3e-3"]],
-];
+/** Classification of digits as they stand in scenes. */
+const backboneFlags = "--dataset textured-digits --input-size 64 --epochs 8".split(" ");
 
 /** Data, and the weights of a backbone; both are made where they are not there. */
 async function prepare({ data, work, backbone }: Flags): Promise<string> {
   if (!existsSync(join(data, "classes.txt"))) await command("data", "digits-scenes", "--to", data);
   if (backbone !== undefined) return backbone;
-  let weights: string | null = null;
-  for (const [name, flags] of backboneRuns) {
-    const folder = join(work, name);
-    const begun: string[] = weights === null ? [] : ["--initial-checkpoint", weights];
-    weights = join(folder, "model_best.safetensors");
-    if (!existsSync(weights)) await command("train", ...flags, ...begun, "--output", folder);
-  }
-  return weights as string;
+  const folder = join(work, "backbone");
+  // A folder that holds a run goes on with it, or says that it is done.
+  await command("train", ...backboneFlags, "--output", folder);
+  return join(folder, "model_best.safetensors");
 }
 
 /** Makes a run, or goes on with it, and writes down what has come of it. */
