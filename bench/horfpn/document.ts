@@ -129,7 +129,7 @@ export function documentOf(content: Content): string {
     "with Ctrl-C, and it goes on where it was. `--only detect/fpn` makes some of the runs, `--time` measures steps, `--document` writes this page",
     "from what is there.",
     "",
-    "Data: `crabro data digits-scenes` (2,000 and 500 pictures of 128 × 128 with one to three digits). Backbone: `hornet_micro_7x7`, begun with the",
+    "Data: `crabro data digits-scenes` (2,000 and 500 pictures of 128 × 128 with one to three digits, none within another). Backbone: `hornet_micro_7x7`, begun with the",
     "weights of one classification run on digits, the same for all. A run is short, within seven minutes on two cores, so networks are not",
     "trained to their end: this compares how far each gets in as many steps. Measures are per cent of the 500 pictures after the last epoch,",
     "mean ± deviation over seeds. Multiply-adds are those of convolutions and products for one picture in use (in detection up to the proposal",

@@ -20,8 +20,8 @@ const words = (text: string): readonly string[] => text.split(" ");
 
 /** What the runs of a task have in common, as flags of `crabro train`. */
 const recipes: Readonly<Record<TaskName, readonly string[]>> = {
-  detect: words("--epochs 3 --batch-size 8 --lr 2e-3 --decay-milestones 2 --no-aug"),
-  segment: words("--epochs 5 --batch-size 8 --lr 3e-3 --no-aug"),
+  detect: words("--epochs 2 --batch-size 8 --lr 2e-3 --decay-milestones 1 --no-aug"),
+  segment: words("--epochs 3 --batch-size 8 --lr 3e-3 --no-aug"),
 };
 
 /** What a trial of the command has on top: to see that everything works. */
