@@ -88,7 +88,7 @@ describe("engine, autograd and one backend", () => {
     ["createCpuBackend", 51, 57, 59],
     ["createGpujsBackend", 52, 58, 60],
     ["createWebgpuBackend", 60, 66, 68],
-    ["createWasmBackend", 77, 83, 85],
+    ["createWasmBackend", 78, 84, 86],
   ])("with %s take less than %i kB, gzipped, with a small network %i, and with an optimizer %i", async (backend, ...budgets) => {
     for (const [i, source] of [sum, gradients, app].entries()) {
       expect(kilobytes(await bundled(source(backend)))).toBeLessThan(budgets[i]);
