@@ -1,6 +1,6 @@
 /** Sources as the modules that a browser loads. */
 import { builtinModules } from "node:module";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 
 const root = resolve(import.meta.dirname, "..");
@@ -26,12 +26,23 @@ export async function bundle(entries: readonly string[], options: BuildOptions =
     target: "chrome126",
     logLevel: "error",
     ...options,
-    plugins: [findBuiltins(builtins), ...(options.plugins ?? [])],
+    plugins: [findBuiltins(builtins), forPages, ...(options.plugins ?? [])],
     write: false,
   });
   if (builtins.length > 0) throw new Error(`a page has no built-in modules of Node: ${builtins.join("; ")}`);
   return new Map((outputFiles ?? []).map(({ path, contents }) => [basename(path), contents]));
 }
+
+/** What only Node has a use for is left out. */
+const forPages: Plugin = {
+  name: "for-pages",
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/node\.js$/ }, ({ importer }) => {
+      const folder = dirname(importer);
+      return folder === join(root, "backends", "webgpu") ? { path: join(folder, "page.ts") } : null;
+    });
+  },
+};
 
 /** Also what stands behind `try`, which esbuild would let pass. */
 const findBuiltins = (found: string[]): Plugin => ({

@@ -3,10 +3,11 @@
  * their parts are known, so that an inner loop only adds.
  */
 import type { DType } from "../../engine/dtype.js";
-import { children, sumOf, sumRange, type Term } from "../../engine/kernel/affine.js";
+import { sumOf, sumRange, type Term } from "../../engine/kernel/affine.js";
 import type { Axis, BufferSpec, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
-import { nodesOf, stagesOf } from "../loops/walk.js";
+import { keyOf } from "../loops/homes.js";
+import { nodesOf } from "../loops/walk.js";
 import { type Code, double, float, get, i32, int, ints, type Locals, select, set, v128, vector, when } from "./binary.js";
 import { constant, laneOf, splat, typeOf, vectorConstant, withLane } from "./scalar.js";
 import { Block, ScopeWriter } from "./scopes.js";
@@ -19,8 +20,6 @@ export const margin = 65536;
 
 export const bytesOf = (dtype: DType): number => (dtype === "float64" ? 8 : dtype === "bool" ? 1 : 4);
 
-const keyOf = (terms: readonly Term[]): string => terms.map(({ coefficient, factor }) => `${coefficient}*${factor.id}`).join("+");
-
 const isPowerOfTwo = (n: number): boolean => n > 0 && (n & (n - 1)) === 0;
 
 interface Address {
@@ -31,7 +30,6 @@ interface Address {
 export abstract class MemoryWriter extends ScopeWriter {
   /** Each with the four that it is read together with. */
   private readonly quads = new Map<LoadExpr, readonly LoadExpr[]>();
-  private readonly harmless = new Map<Expr, boolean>();
 
   constructor(
     pool: ExprPool,
@@ -50,48 +48,8 @@ export abstract class MemoryWriter extends ScopeWriter {
   /** Whether its value is four lanes. */
   abstract isVector(e: Expr): boolean;
 
-  /** Where a stage's result is known. */
-  protected abstract blockOf(stage: number): Block | undefined;
-
-  // Where values belong
-
-  /** The outermost block in which everything that `e` depends on is known. */
-  private needed(e: Expr): Block {
-    let deepest = this.root();
-    for (const axis of axesOf(e)) {
-      const block = this.axisBlocks.get(axis);
-      if (block && block.depth > deepest.depth) deepest = block;
-    }
-    for (const stage of stagesOf(e)) {
-      const block = this.blockOf(stage);
-      if (block && block.depth > deepest.depth) deepest = block;
-    }
-    return deepest;
-  }
-
-  protected home(e: Expr): Block {
-    const needed = this.needed(e);
-    let block = this.block;
-    while (block.depth > needed.depth && (!block.conditional || this.mayLeave(e, block, needed))) block = block.parent as Block;
-    return block;
-  }
-
-  /** Out of a branch goes what can do no harm, if that saves a loop's repetitions. */
-  private mayLeave(e: Expr, from: Block, to: Block): boolean {
-    if (!this.isHarmless(e)) return false;
-    for (let block: Block | null = from; block !== null && block !== to; block = block.parent) if (block.isLoop) return true;
-    return false;
-  }
-
-  /** Whether evaluating `e` where nobody asked for it stays inside of the memory. */
-  protected isHarmless(e: Expr): boolean {
-    let result = this.harmless.get(e);
-    if (result === undefined) {
-      result = children(e).every((child) => this.isHarmless(child));
-      if (e.op === "load" && this.weakened.has(e)) result &&= this.isReadable(e);
-      this.harmless.set(e, result);
-    }
-    return result;
+  protected isSafe(load: LoadExpr): boolean {
+    return !this.weakened.has(load) || this.isReadable(load);
   }
 
   /** Whether the load stays within the margins even where its guard is false. */
@@ -101,16 +59,6 @@ export abstract class MemoryWriter extends ScopeWriter {
   }
 
   // Sums
-
-  /** The parts by the block where they are known, outermost first. */
-  protected byHome<T>(parts: readonly T[], factor: (part: T) => Expr): (readonly [Block, readonly T[]])[] {
-    const groups = new Map<Block, T[]>();
-    for (const part of parts) {
-      const home = this.home(factor(part));
-      groups.set(home, [...(groups.get(home) ?? []), part]);
-    }
-    return [...groups].sort(([a], [b]) => a.depth - b.depth);
-  }
 
   /** Outer partial sums are hoisted, so that an inner loop only adds. `scale` multiplies all terms, `base` is added. */
   private partialSum(terms: readonly Term[], scale: number, base: { readonly key: string; readonly code: Code } | null): Code | null {

@@ -6,12 +6,11 @@
 import { InternalError } from "../../engine/errors.js";
 import type { Axis, Expr } from "../../engine/kernel/ir.js";
 import type { ExprPool } from "../../engine/kernel/simplify.js";
+import { Enclosing, Homes } from "../loops/homes.js";
 import { type Code, get, i32, int, type Locals, repeat, select, set, type ValueType, when } from "./binary.js";
 
-export class Block {
+export class Block extends Enclosing<Code, Block> {
   readonly code: Code[] = [];
-  readonly names = new Map<Expr | string, Code>();
-  readonly depth: number;
   /** Of a loop: what is done before its first round, and after each. */
   readonly entry: Code[] = [];
   readonly advance: Code[] = [];
@@ -22,21 +21,19 @@ export class Block {
   isStrip = false;
 
   constructor(
-    readonly parent: Block | null,
-    readonly isLoop: boolean,
-    /** Whether it may be entered not at all. */
-    readonly conditional: boolean,
+    parent: Block | null,
+    isLoop: boolean,
+    conditional: boolean,
     readonly wrap: (body: readonly Code[]) => Code,
   ) {
-    this.depth = parent === null ? 0 : parent.depth + 1;
+    super(parent, isLoop, conditional);
   }
 }
 
 /** Opens and closes blocks. What expressions are worth is the business of those that extend it. */
-export abstract class ScopeWriter {
+export abstract class ScopeWriter extends Homes<Code, Block> {
   protected block = new Block(null, false, false, (body) => body);
   protected readonly axisLocals = new Map<Axis, number>();
-  protected readonly axisBlocks = new Map<Axis, Block>();
   /** Of axes that are loops of their own. */
   protected readonly steps = new Map<Axis, number>();
   /** Axes whose value itself is asked for, and not only places that move on with it. */
@@ -45,17 +42,15 @@ export abstract class ScopeWriter {
   constructor(
     protected readonly pool: ExprPool,
     protected readonly locals: Locals,
-  ) {}
+  ) {
+    super();
+  }
 
   /** The value of `e`: a vector where it depends on a lane axis, else a scalar. */
   abstract value(e: Expr): Code;
 
   finish(): Code {
     return this.block.code;
-  }
-
-  get depth(): number {
-    return this.block.depth;
   }
 
   protected readonly keep = (value: Code, type: ValueType): Code => get(this.kept(value, type));
@@ -165,28 +160,6 @@ export abstract class ScopeWriter {
       home.names.set(key, code);
       return code;
     });
-  }
-
-  protected lookUp(key: Expr | string): Code | undefined {
-    for (let block: Block | null = this.block; block !== null; block = block.parent) {
-      const code = block.names.get(key);
-      if (code !== undefined) return code;
-    }
-    return undefined;
-  }
-
-  protected inside<T>(block: Block, action: () => T): T {
-    const before = this.block;
-    this.block = block;
-    const result = action();
-    this.block = before;
-    return result;
-  }
-
-  protected root(): Block {
-    let block = this.block;
-    while (block.parent !== null) block = block.parent;
-    return block;
   }
 
   protected branches(condition: Code, type: ValueType, a: () => Code, b: () => Code): Code {

@@ -1,5 +1,6 @@
 /** Where a GPU comes from: the browser, or the package `webgpu` in Node. */
 import { BackendError } from "../../engine/errors.js";
+import { ownGpu, softwareRemedy } from "./node.js";
 
 export interface AdapterOptions {
   /**
@@ -36,49 +37,6 @@ const wanted = [
   "maxComputeWorkgroupStorageSize",
 ] as const;
 
-/** Timestamps come rounded to 0.1 ms otherwise: a precaution for pages, which Node has no need of. */
-const nodeOptions = ["disable-dawn-features=timestamp_quantization"];
-
-/** The one instance of this process, also for devices that are opened at once: a device must not outlive it. */
-let nodeGpu: Promise<GPU> | null = null;
-
-async function findGpu(): Promise<GPU> {
-  const inBrowser = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
-  if (inBrowser !== undefined) return inBrowser;
-  if (typeof process === "undefined") throw new BackendError(name, "this browser has no WebGPU (navigator.gpu)");
-  nodeGpu ??= loadDawn();
-  return nodeGpu;
-}
-
-async function loadDawn(): Promise<GPU> {
-  // Not a literal, so that no bundler follows it into a page.
-  const module = "webgpu";
-  try {
-    const { create } = (await import(/* @vite-ignore */ module)) as typeof import("webgpu");
-    return create(nodeOptions);
-  } catch (cause) {
-    throw new BackendError(name, `the package webgpu cannot be loaded: ${reasonOf(cause)}`, { cause });
-  }
-}
-
-/**
- * Whether Linux has a Vulkan loader to be found. Without one there is no adapter, and Dawn says so on stderr by itself: too loud for a device
- * that nobody asked for by name.
- */
-async function hasVulkanLoader(): Promise<boolean> {
-  if (typeof process === "undefined" || process.platform !== "linux") return true;
-  const module = "node:fs";
-  const { existsSync, readFileSync } = (await import(/* @vite-ignore */ module)) as typeof import("node:fs");
-  const loader = "libvulkan.so.1";
-  const folders = [...(process.env.LD_LIBRARY_PATH ?? "").split(":"), "/lib", "/usr/lib", "/lib64", "/usr/lib64"];
-  if (folders.some((folder) => folder !== "" && existsSync(`${folder}/${loader}`))) return true;
-  const cache = "/etc/ld.so.cache";
-  return existsSync(cache) && readFileSync(cache).includes(loader);
-}
-
-const softwareRemedy =
-  "; a software adapter is found by processes that start in the environment of softwareGpuEnvironment(), as the command does for --device webgpu:software";
-
 export const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 
 export function isSoftwareAdapter({ info }: GPUAdapter): boolean {
@@ -88,8 +46,8 @@ export function isSoftwareAdapter({ info }: GPUAdapter): boolean {
 
 /** An adapter opens one device, so that each call asks for one of its own. */
 export async function openDevice(options: AdapterOptions): Promise<Opened> {
-  if (options.software === false && !(await hasVulkanLoader())) throw new BackendError(name, "there is no Vulkan loader (libvulkan.so.1)");
-  const gpu = await findGpu();
+  const inBrowser = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  const gpu = inBrowser ?? (await ownGpu(options.software === false));
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (adapter === null) {
     throw new BackendError(

@@ -1,0 +1,47 @@
+/** Where a GPU comes from in Node: the package `webgpu`. Pages are built with `page.ts` in place of this file. */
+import { BackendError } from "../../engine/errors.js";
+
+/** Timestamps come rounded to 0.1 ms otherwise: a precaution for pages, which Node has no need of. */
+const options = ["disable-dawn-features=timestamp_quantization"];
+
+/** The one instance of this process, also for devices that are opened at once: a device must not outlive it. */
+let opened: Promise<GPU> | null = null;
+
+/** `hardware`: no other will do. Throws BackendError where there is none. */
+export async function ownGpu(hardware: boolean): Promise<GPU> {
+  if (typeof process === "undefined") throw new BackendError("webgpu", "this browser has no WebGPU (navigator.gpu)");
+  if (hardware && !(await hasVulkanLoader())) throw new BackendError("webgpu", "there is no Vulkan loader (libvulkan.so.1)");
+  opened ??= loadDawn();
+  return opened;
+}
+
+/** What to do where a software adapter is asked for and none is found. */
+export const softwareRemedy =
+  "; a software adapter is found by processes that start in the environment of softwareGpuEnvironment(), as the command does for --device webgpu:software";
+
+async function loadDawn(): Promise<GPU> {
+  // Not a literal, so that no bundler follows it into a page.
+  const module = "webgpu";
+  try {
+    const { create } = (await import(/* @vite-ignore */ module)) as typeof import("webgpu");
+    return create(options);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BackendError("webgpu", `the package webgpu cannot be loaded: ${reason}`, { cause });
+  }
+}
+
+/**
+ * Whether Linux has a Vulkan loader to be found. Without one there is no adapter, and Dawn says so on stderr by itself: too loud for a device
+ * that nobody asked for by name.
+ */
+async function hasVulkanLoader(): Promise<boolean> {
+  if (process.platform !== "linux") return true;
+  const module = "node:fs";
+  const { existsSync, readFileSync } = (await import(/* @vite-ignore */ module)) as typeof import("node:fs");
+  const loader = "libvulkan.so.1";
+  const folders = [...(process.env.LD_LIBRARY_PATH ?? "").split(":"), "/lib", "/usr/lib", "/lib64", "/usr/lib64"];
+  if (folders.some((folder) => folder !== "" && existsSync(`${folder}/${loader}`))) return true;
+  const cache = "/etc/ld.so.cache";
+  return existsSync(cache) && readFileSync(cache).includes(loader);
+}

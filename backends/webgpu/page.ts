@@ -1,0 +1,8 @@
+/** `node.ts` for pages, which have the browser's GPU or none. */
+import { BackendError } from "../../engine/errors.js";
+
+export const ownGpu: typeof import("./node.js").ownGpu = async () => {
+  throw new BackendError("webgpu", "this browser has no WebGPU (navigator.gpu)");
+};
+
+export const softwareRemedy = "";
