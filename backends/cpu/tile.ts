@@ -4,9 +4,10 @@
  * Every sum keeps its own order.
  */
 import { affine } from "../../engine/kernel/affine.js";
-import type { Axis, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
+import type { Axis, Expr, LoadExpr } from "../../engine/kernel/ir.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import type { ClampedNest, ClampedStage } from "../loops/clamp.js";
+import { jam, wholeAndLeft } from "../loops/jam.js";
 import { storeExprs } from "../loops/nest.js";
 import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
 
@@ -33,13 +34,6 @@ interface Tiling {
 }
 
 /** The points start + lanes · outer + lane of an axis. */
-interface Tile {
-  readonly axis: Axis;
-  readonly outer: Axis;
-  readonly lanes: number;
-  readonly start: number;
-}
-
 interface StageShape {
   readonly rounds: number;
   readonly innermost: number;
@@ -47,16 +41,14 @@ interface StageShape {
   readonly operations: readonly ReadonlySet<Axis>[];
 }
 
+const stages = {
+  bodies: ({ body }: ClampedStage): readonly Expr[] => [body],
+  copy: (stage: ClampedStage, at: (e: Expr) => Expr): ClampedStage => ({ ...stage, body: at(stage.body), condition: at(stage.condition) }),
+  same: (a: ClampedStage, b: ClampedStage): boolean => a.body === b.body && a.condition === b.condition,
+};
+
 export function tileNest(pool: ExprPool, nest: ClampedNest, tileFrom = minWork): readonly ClampedNest[] {
-  // Of each tiled axis first the points in whole tiles, then those that are left, in a nest of their own.
-  let parts: readonly (readonly Tile[])[] = [[]];
-  for (const { axis, by } of chooseTiling(nest, tileFrom)) {
-    const count = Math.floor(axis.size / by);
-    const whole: Tile = { axis, outer: pool.newAxis(axis.name, count), lanes: by, start: 0 };
-    const left: Tile = { axis, outer: pool.newAxis(axis.name, 1), lanes: axis.size % by, start: count * by };
-    parts = parts.flatMap((tiles) => (left.lanes > 0 ? [whole, left] : [whole]).map((tile) => [...tiles, tile]));
-  }
-  return parts.map((tiles) => (tiles.length === 0 ? nest : jam(pool, nest, tiles)));
+  return wholeAndLeft(pool, chooseTiling(nest, tileFrom)).map((tiles) => (tiles.length === 0 ? nest : jam(pool, nest, tiles, stages)));
 }
 
 /** The axes to tile and by how much; none where it does not pay. */
@@ -163,51 +155,4 @@ function cyclesOf(shapes: readonly StageShape[], open: readonly Tiling[], fixed:
     total += shape.rounds * Math.max(cost.latency + entry, work);
   }
   return total / sums;
-}
-
-/** The nest for the points start + lanes · outer + lane of each tile's axis, for all lanes at once. */
-function jam(pool: ExprPool, nest: ClampedNest, tiles: readonly Tile[]): ClampedNest {
-  let points: readonly ReadonlyMap<Axis, Expr>[] = [new Map()];
-  for (const { axis, outer, lanes, start } of tiles) {
-    const base = pool.add(pool.mul(pool.axis(outer), pool.int(lanes)), pool.int(start));
-    points = points.flatMap((point) =>
-      Array.from({ length: lanes }, (_, lane) => new Map([...point, [axis, pool.add(base, pool.int(lane))] as const])),
-    );
-  }
-  const stages: ClampedStage[] = [];
-  const weakened = new Set<LoadExpr>();
-  /** Per point, the new number of each old stage. */
-  const numbers: number[][] = points.map(() => []);
-  const at = (e: Expr, point: number): Expr => {
-    const moved = pool.substitute(e, points[point]);
-    if (stagesOf(moved).size === 0) return moved;
-    return pool.rewrite(moved, (node) => (node.op === "acc" ? pool.acc(numbers[point][node.stage], node.dtype) : null));
-  };
-  nest.stages.forEach((stage, old) => {
-    const weak = [...loadsOf([stage.body])].filter((load) => nest.weakened.has(load));
-    points.forEach((_, point) => {
-      const body = at(stage.body, point);
-      const condition = at(stage.condition, point);
-      // A stage that does not depend on the tiled axes is done once for all points.
-      const first = stages[numbers[0][old]];
-      if (point > 0 && body === first.body && condition === first.condition) {
-        numbers[point][old] = numbers[0][old];
-        return;
-      }
-      numbers[point][old] = stages.length;
-      stages.push({ ...stage, body, condition });
-      for (const load of weak) weakened.add(at(load, point) as LoadExpr);
-    });
-  });
-  const stores: Store[] = points.flatMap((_, point) =>
-    nest.stores.map((store) => ({
-      ...store,
-      index: at(store.index, point),
-      value: at(store.value, point),
-      guard: store.guard && at(store.guard, point),
-    })),
-  );
-  const outers = new Map(tiles.map(({ axis, outer }) => [axis, outer]));
-  const axes = nest.axes.map((axis) => outers.get(axis) ?? axis).filter((axis) => axis.size > 1);
-  return { axes, stages, stores, weakened };
 }

@@ -2,10 +2,11 @@
  * Register tiling (unroll and jam): several neighbouring points of one or two parallel axes become stages and stores of one point, so
  * that loads which they have in common are loaded once. Every sum keeps its own order.
  */
-import type { Axis, Expr, LoadExpr, ScalarFn, Store } from "../../engine/kernel/ir.js";
+import type { Axis, Expr, LoadExpr, ScalarFn } from "../../engine/kernel/ir.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
+import { jam, type Tile, wholeAndLeft } from "../loops/jam.js";
 import { storeExprs } from "../loops/nest.js";
-import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
+import { loadsOf, nodesOf } from "../loops/walk.js";
 import { isExpensive } from "./scalar.js";
 import { type Reduction, strideOf, type VectorNest, type VectorStage } from "./vectorize.js";
 
@@ -27,23 +28,11 @@ const isQuick = (fn: ScalarFn): boolean => fn === "div" || fn === "sqrt";
 /** In cycles, roughly: of one round of the innermost loop, of each load, operation and value without a register, and at least for each addition to a sum. */
 const cost = { latency: 4, round: 1.5, entry: 8, load: 0.3, operation: 0.5, spill: 0.8 };
 
-interface Tile {
-  readonly axis: Axis;
-  readonly outer: Axis;
-  readonly lanes: number;
-  readonly start: number;
-}
 type Tiling = readonly (readonly [axis: Axis, by: number])[];
 
 export function tileNest(pool: ExprPool, nest: VectorNest): readonly VectorNest[] {
-  let parts: readonly (readonly Tile[])[] = [[]];
-  for (const [axis, by] of chooseTiling(nest)) {
-    const count = Math.floor(axis.size / by);
-    const whole: Tile = { axis, outer: pool.newAxis(axis.name, count), lanes: by, start: 0 };
-    const left: Tile = { axis, outer: pool.newAxis(axis.name, 1), lanes: axis.size % by, start: count * by };
-    parts = parts.flatMap((tiles) => (left.lanes > 0 ? [whole, left] : [whole]).map((tile) => [...tiles, tile]));
-  }
-  return parts.map((tiles) => (tiles.length === 0 ? nest : jam(pool, nest, tiles)));
+  const tilings = chooseTiling(nest).map(([axis, by]) => ({ axis, by }));
+  return wholeAndLeft(pool, tilings).map((tiles) => (tiles.length === 0 ? nest : jammed(pool, nest, tiles)));
 }
 
 /** Loads whose lanes lie apart while `axis` runs along the memory: for four points of it, four whole vectors are read and transposed. */
@@ -193,56 +182,16 @@ function chooseTiling(nest: VectorNest): Tiling {
   return best;
 }
 
-/** The nest for the points start + lanes · outer + lane of each tile's axis, for all lanes at once. */
-function jam(pool: ExprPool, nest: VectorNest, tiles: readonly Tile[]): VectorNest {
-  let points: readonly ReadonlyMap<Axis, Expr>[] = [new Map()];
-  for (const { axis, outer, lanes, start } of tiles) {
-    const base = pool.add(pool.mul(pool.axis(outer), pool.int(lanes)), pool.int(start));
-    points = points.flatMap((point) =>
-      Array.from({ length: lanes }, (_, lane) => new Map([...point, [axis, pool.add(base, pool.int(lane))] as const])),
-    );
-  }
-  const stages: VectorStage[] = [];
-  const weakened = new Set<LoadExpr>();
-  /** Per point, the new number of each old stage. */
-  const numbers: number[][] = points.map(() => []);
-  const at = (e: Expr, point: number): Expr => {
-    const moved = pool.substitute(e, points[point]);
-    if (stagesOf(moved).size === 0) return moved;
-    return pool.rewrite(moved, (node) => (node.op === "acc" ? pool.acc(numbers[point][node.stage], node.dtype) : null));
-  };
-  nest.stages.forEach((stage, old) => {
-    const weak = isReduction(stage) ? [...loadsOf([stage.body])].filter((load) => nest.weakened.has(load)) : [];
-    points.forEach((_, point) => {
-      const copy = copyStage(
-        stage,
-        (e) => at(e, point),
-        (number) => numbers[point][number],
-      );
-      // A stage that does not depend on the tiled axes is done once for all points.
-      const first = stages[numbers[0][old]];
-      if (point > 0 && sameStage(first, copy)) {
-        numbers[point][old] = numbers[0][old];
-        return;
-      }
-      numbers[point][old] = stages.length;
-      stages.push(copy);
-      for (const load of weak) weakened.add(at(load, point) as LoadExpr);
-    });
+/** The nest for all points of the tiles at once. */
+function jammed(pool: ExprPool, nest: VectorNest, tiles: readonly Tile[]): VectorNest {
+  const { at, points, ...made } = jam(pool, nest, tiles, {
+    bodies: (stage) => (isReduction(stage) ? [stage.body] : []),
+    copy: copyStage,
+    same: sameStage,
   });
-  const stores: Store[] = points.flatMap((_, point) =>
-    nest.stores.map((store) => ({
-      ...store,
-      index: at(store.index, point),
-      value: at(store.value, point),
-      guard: store.guard && at(store.guard, point),
-    })),
-  );
-  const outers = new Map(tiles.map(({ axis, outer }) => [axis, outer]));
   const crossed = tiles.length === 1 && tiles[0].lanes === quad ? crossedLoads(nest, tiles[0].axis) : [];
-  const quads = crossed.map((load) => points.map((_, point) => at(load, point) as LoadExpr));
-  const axes = nest.axes.map((axis) => outers.get(axis) ?? axis).filter((axis) => axis.size > 1);
-  return { axes, stages, stores, points: points.length * nest.points, weakened, lanes: nest.lanes, quads };
+  const quads = crossed.map((load) => Array.from({ length: points }, (_, point) => at(load, point) as LoadExpr));
+  return { ...made, points: points * nest.points, lanes: nest.lanes, quads };
 }
 
 function copyStage(stage: VectorStage, at: (e: Expr) => Expr, number: (stage: number) => number): VectorStage {

@@ -1,5 +1,5 @@
 /** How the invocations of a workgroup fall into subgroups. */
-import { computeStage, mapForRead, usage } from "./adapter.js";
+import { mapForRead, usage } from "./adapter.js";
 import { inScopes } from "./scopes.js";
 
 const lanes = 64;
@@ -36,16 +36,15 @@ async function probe(device: GPUDevice, bytes: number): Promise<ArrayBuffer> {
   const found = device.createBuffer({ size: bytes, usage: usage.storage | usage.copySource });
   const staging = device.createBuffer({ size: bytes, usage: usage.mapRead | usage.copyTarget });
   try {
-    const layout = device.createBindGroupLayout({ entries: [{ binding: 0, visibility: computeStage, buffer: { type: "storage" } }] });
     const module = device.createShaderModule({ code: source });
-    const pipeline = device.createComputePipeline({
-      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module },
-    });
+    const pipeline = device.createComputePipeline({ layout: "auto", compute: { module } });
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);
-    pass.setBindGroup(0, device.createBindGroup({ layout, entries: [{ binding: 0, resource: { buffer: found } }] }));
+    pass.setBindGroup(
+      0,
+      device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [{ binding: 0, resource: { buffer: found } }] }),
+    );
     pass.dispatchWorkgroups(groups);
     pass.end();
     encoder.copyBufferToBuffer(found, 0, staging, 0, bytes);

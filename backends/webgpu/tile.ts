@@ -4,10 +4,11 @@
  */
 import { isFloating } from "../../engine/dtype.js";
 import { affine } from "../../engine/kernel/affine.js";
-import type { Axis, BufferSpec, CallExpr, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
+import type { Axis, BufferSpec, CallExpr, Expr, LoadExpr } from "../../engine/kernel/ir.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
+import { jam, type Tile } from "../loops/jam.js";
 import { storeExprs } from "../loops/nest.js";
-import { nodesOf, stagesOf } from "../loops/walk.js";
+import { nodesOf } from "../loops/walk.js";
 import { isExpensive } from "./scalar.js";
 import { type GpuNest, type GpuStage, groupsOf, mapRound, storeUnrolls, unroll, unrollings, unrollStores } from "./stages.js";
 
@@ -291,13 +292,6 @@ function turns(sizes: readonly number[], times: number): number {
 }
 
 /** The points of an axis that an invocation takes: `by` neighbours from `start` on. */
-interface Tile {
-  readonly axis: Axis;
-  readonly outer: Axis;
-  readonly by: number;
-  readonly start: Expr;
-}
-
 export function applySchedule(pool: ExprPool, nest: GpuNest, schedule: Schedule): GpuNest {
   const stages = unrollStages(pool, nest.stages, schedule.unroll);
   const stores = unrollStores(pool, nest.stores, schedule.unroll);
@@ -306,10 +300,18 @@ export function applySchedule(pool: ExprPool, nest: GpuNest, schedule: Schedule)
     const outer = pool.newAxis(axis.name, Math.ceil(axis.size / by));
     const start = pool.mul(pool.axis(outer), pool.int(by));
     // The last tile overlaps the one before: what both compute is the same, and nothing is left over.
-    return { axis, outer, by, start: axis.size % by === 0 ? start : pool.min(start, pool.int(axis.size - by)) };
+    return { axis, outer, lanes: by, start: axis.size % by === 0 ? start : pool.min(start, pool.int(axis.size - by)) };
   });
-  return jam(pool, { ...nest, stages, stores }, tiles);
+  // Group by group, so that the copies of stages that share a loop are neighbours and still do.
+  const order = groupsOf(stages).flat();
+  const { at, points, ...made } = jam(pool, { ...nest, stages, stores }, tiles, { bodies, copy, same }, order);
+  return made;
 }
+
+const bodies = ({ rounds }: GpuStage): readonly Expr[] => rounds.map(({ body }) => body);
+const copy = (stage: GpuStage, at: (e: Expr) => Expr): GpuStage => ({ ...stage, rounds: stage.rounds.map((round) => mapRound(round, at)) });
+const same = (a: GpuStage, b: GpuStage): boolean =>
+  a.rounds.every(({ body, condition }, i) => body === b.rounds[i].body && condition === b.rounds[i].condition);
 
 /** All groups of stages whose loops allow for it. */
 function unrollStages(pool: ExprPool, stages: readonly GpuStage[], by: number): readonly GpuStage[] {
@@ -317,56 +319,4 @@ function unrollStages(pool: ExprPool, stages: readonly GpuStage[], by: number): 
     const members = group.map((i) => stages[i]);
     return unrollings(members[0]).includes(by) ? unroll(pool, members, by) : members;
   });
-}
-
-/** The nest for all points of the tiles at once. */
-function jam(pool: ExprPool, nest: GpuNest, tiles: readonly Tile[]): GpuNest {
-  let points: readonly ReadonlyMap<Axis, Expr>[] = [new Map()];
-  for (const { axis, by, start } of tiles) {
-    points = points.flatMap((point) =>
-      Array.from({ length: by }, (_, lane) => new Map([...point, [axis, pool.add(start, pool.int(lane))] as const])),
-    );
-  }
-  const stages: GpuStage[] = [];
-  const weakened = new Set<LoadExpr>(nest.weakened);
-  /** Per point, the new number of each old stage. */
-  const numbers: number[][] = points.map(() => []);
-  const at = (e: Expr, point: number): Expr => {
-    const moved = pool.substitute(e, points[point]);
-    if (stagesOf(moved).size === 0) return moved;
-    return pool.rewrite(moved, (node) => (node.op === "acc" ? pool.acc(numbers[point][node.stage], node.dtype) : null));
-  };
-  // Group by group, so that the copies of stages that share a loop are neighbours and still do.
-  for (const group of groupsOf(nest.stages)) {
-    for (const old of group) {
-      const stage = nest.stages[old];
-      const weak = [...nodesOf(stage.rounds.map((round) => round.body))].filter((e) => e.op === "load" && nest.weakened.has(e));
-      points.forEach((_, point) => {
-        const rounds = stage.rounds.map((round) => mapRound(round, (e) => at(e, point)));
-        // A stage that does not depend on the tiled axes is done once for all points.
-        const first = stages[numbers[0][old]];
-        if (
-          point > 0 &&
-          rounds.every(({ body, condition }, i) => body === first.rounds[i].body && condition === first.rounds[i].condition)
-        ) {
-          numbers[point][old] = numbers[0][old];
-          return;
-        }
-        numbers[point][old] = stages.length;
-        stages.push({ ...stage, rounds });
-        for (const load of weak) weakened.add(at(load, point) as LoadExpr);
-      });
-    }
-  }
-  const stores: Store[] = points.flatMap((_, point) =>
-    nest.stores.map((store) => ({
-      ...store,
-      index: at(store.index, point),
-      value: at(store.value, point),
-      guard: store.guard && at(store.guard, point),
-    })),
-  );
-  const outers = new Map(tiles.map(({ axis, outer }) => [axis, outer]));
-  const axes = nest.axes.map((axis) => outers.get(axis) ?? axis).filter((axis) => axis.size > 1);
-  return { axes, stages, stores, weakened };
 }
