@@ -1,10 +1,8 @@
 import { describe, expect, it } from "vitest";
 import {
   arange,
-  Generator,
   gradcheck,
   gradgradcheck,
-  hostUniform,
   linear,
   multiheadAttention,
   scaledDotProductAttention,
@@ -13,19 +11,9 @@ import {
   tensor,
   where,
 } from "../../index.js";
+import { uniformFrom } from "./values.js";
 
-const generator = new Generator(5);
-const random = (...shape: number[]): Tensor =>
-  tensor(
-    Float64Array.from(
-      hostUniform(
-        generator,
-        shape.reduce((n, size) => n * size, 1),
-      ),
-      (u) => u - 0.5,
-    ),
-    { shape },
-  );
+const random = uniformFrom(5);
 
 async function expectClose(got: Tensor, want: Tensor): Promise<void> {
   expect(got.shape).toEqual(want.shape);

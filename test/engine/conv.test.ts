@@ -1,29 +1,8 @@
 import { describe, expect, it } from "vitest";
-import {
-  conv1d,
-  conv2d,
-  convTranspose1d,
-  convTranspose2d,
-  Generator,
-  gradcheck,
-  hostUniform,
-  linear,
-  type Tensor,
-  tensor,
-} from "../../index.js";
+import { conv1d, conv2d, convTranspose1d, convTranspose2d, gradcheck, linear, type Tensor, tensor } from "../../index.js";
+import { uniformFrom } from "./values.js";
 
-const generator = new Generator(11);
-const random = (...shape: number[]): Tensor =>
-  tensor(
-    Float64Array.from(
-      hostUniform(
-        generator,
-        shape.reduce((n, size) => n * size, 1),
-      ),
-      (u) => u - 0.5,
-    ),
-    { shape },
-  );
+const random = uniformFrom(11);
 
 /** The sum as it is written in books, over everything. */
 async function reference(

@@ -6,9 +6,7 @@ import {
   fft2,
   fftn,
   fftshift,
-  Generator,
   gradcheck,
-  hostUniform,
   ifft,
   ifft2,
   ifftshift,
@@ -21,19 +19,9 @@ import {
   type Tensor,
   tensor,
 } from "../../index.js";
+import { uniformFrom } from "./values.js";
 
-const generator = new Generator(3);
-const random = (...shape: number[]): Tensor =>
-  tensor(
-    Float64Array.from(
-      hostUniform(
-        generator,
-        shape.reduce((n, size) => n * size, 1),
-      ),
-      (u) => u - 0.5,
-    ),
-    { shape },
-  );
+const random = uniformFrom(3);
 const flat = async (x: Tensor): Promise<number[]> => Array.from(await x.data());
 
 async function expectClose(got: Tensor, want: Tensor, digits = 9): Promise<void> {

@@ -3,10 +3,8 @@ import {
   arange,
   batchNorm,
   cosineSimilarity,
-  Generator,
   gradcheck,
   groupNorm,
-  hostUniform,
   instanceNorm,
   layerNorm,
   layerNorm2d,
@@ -17,19 +15,9 @@ import {
   tensor,
   zeros,
 } from "../../index.js";
+import { uniformFrom } from "./values.js";
 
-const generator = new Generator(2);
-const random = (...shape: number[]): Tensor =>
-  tensor(
-    Float64Array.from(
-      hostUniform(
-        generator,
-        shape.reduce((n, size) => n * size, 1),
-      ),
-      (u) => u - 0.5,
-    ),
-    { shape },
-  );
+const random = uniformFrom(2);
 
 async function expectClose(got: Tensor, want: Tensor | number[], digits = 6): Promise<void> {
   const [a, b] = [await got.data(), Array.isArray(want) ? want : await want.data()];
