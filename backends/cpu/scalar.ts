@@ -3,7 +3,8 @@ import { type DType, isFloating } from "../../engine/dtype.js";
 import { InternalError } from "../../engine/errors.js";
 import { erf } from "../../engine/kernel/erf.js";
 import type { CallExpr, Combine } from "../../engine/kernel/ir.js";
-import { castValue, floorDivide, floorModulo, jumps, power, roundHalfEven, threefry2x32 } from "../../engine/kernel/scalar.js";
+import { castValue, floorDivide, floorModulo, power, roundHalfEven, threefry2x32 } from "../../engine/kernel/scalar.js";
+import { atJump, bits, comparison, literal, logical, real } from "../loops/javascript.js";
 import { javaScriptWords } from "../loops/names.js";
 import { asNumber, atom, binary, call, type Dialect, operand, prefix, strength, type Text } from "../loops/text.js";
 
@@ -19,13 +20,6 @@ export const helpers = {
   truncate: (value: number): number => castValue(value, "int32"),
   threefry: (key0: number, key1: number, counter0: number, counter1: number): number => threefry2x32(key0, key1, counter0, counter1)[0],
 };
-
-/** Booleans are JavaScript booleans inside a kernel, and 0 or 1 in memory. */
-function literal(value: number, dtype: DType): Text {
-  if (dtype === "bool") return atom(value !== 0 ? "true" : "false");
-  if (Object.is(value, -0)) return { code: "-0", strength: strength.unary };
-  return { code: String(value), strength: value < 0 ? strength.unary : strength.atom };
-}
 
 /** Back to int32: modulo 2^32. Sums of a few int32 are exact doubles, so that one `| 0` around all of them is enough. */
 const wrap = (text: Text): Text => ({ ...truncated(text), bare: text });
@@ -75,95 +69,24 @@ function printInt(e: CallExpr, args: readonly Text[]): Text | null {
     case "mod":
       if (isPowerOfTwo(divisor)) return binary(a, "&", atom(String(divisor - 1)), strength.bitAnd);
       return divisor > 0 && e.args[0].lo >= 0 ? binary(a, "%", b, strength.product) : call("floorModulo", a, b);
-    case "shl":
-      return binary(a, "<<", b, strength.shift);
     case "shr":
       return truncated(binary(a, ">>>", b, strength.shift));
-    case "bitAnd":
-      return binary(a, "&", b, strength.bitAnd);
-    case "bitOr":
-      return binary(a, "|", b, strength.bitOr);
-    case "bitXor":
-      return binary(a, "^", b, strength.bitXor);
     default:
-      return null;
+      return bits(e, args);
   }
 }
 
 function printFloat(e: CallExpr, args: readonly Text[]): Text | null {
-  const [first, b] = args as [Text, Text];
-  const a = jumps.has(e.fn) && e.dtype === "float32" && e.args[0].op !== "load" ? call("Math.fround", first) : first;
+  const [a, b] = [atJump(e, args[0]), args[1]];
   switch (e.fn) {
-    case "add":
-      return binary(a, "+", b, strength.sum);
-    case "sub":
-      return binary(a, "-", b, strength.sum);
-    case "mul":
-      return binary(a, "*", b, strength.product);
-    case "div":
-      return binary(a, "/", b, strength.product);
     case "rem":
       return binary(a, "%", b, strength.product);
-    case "neg":
-      return prefix("-", a);
-    case "pow":
-      return call("power", a, b);
-    case "erf":
     case "sign":
-      return call(e.fn, a);
-    case "round":
-      return call("roundHalfEven", a);
+      return call("sign", a);
     case "isNaN":
       return call("Number.isNaN", a);
-    case "abs":
-    case "sqrt":
-    case "exp":
-    case "log":
-    case "log1p":
-    case "expm1":
-    case "sin":
-    case "cos":
-    case "tan":
-    case "asin":
-    case "acos":
-    case "atan":
-    case "sinh":
-    case "cosh":
-    case "tanh":
-    case "floor":
-    case "ceil":
-    case "trunc":
-      return call(`Math.${e.fn}`, a);
     default:
-      return null;
-  }
-}
-
-const comparisons: Readonly<Record<string, readonly [string, number]>> = {
-  eq: ["===", strength.equality],
-  ne: ["!==", strength.equality],
-  lt: ["<", strength.relation],
-  le: ["<=", strength.relation],
-  gt: [">", strength.relation],
-  ge: [">=", strength.relation],
-};
-
-function printBool(e: CallExpr, args: readonly Text[]): Text | null {
-  const [a, b] = args as [Text, Text];
-  switch (e.fn) {
-    case "and":
-    case "min":
-      return binary(a, "&&", b, strength.and);
-    case "or":
-    case "max":
-      // `&&` inside `||` is legal without parentheses, but reads better with them.
-      return { code: `${operand(a, strength.bitOr)} || ${operand(b, strength.bitOr)}`, strength: strength.or };
-    case "xor":
-      return binary(a, "!==", b, strength.equality);
-    case "not":
-      return prefix("!", a);
-    default:
-      return null;
+      return real(e, args);
   }
 }
 
@@ -190,12 +113,10 @@ function printCall(e: CallExpr, args: readonly Text[]): Text {
   const [a, b] = args as [Text, Text];
   if (e.fn === "cast") return printCast(a, from, e);
   if (e.fn === "threefry") return call("threefry", ...args);
-  if (e.fn in comparisons) {
-    const [operator, level] = comparisons[e.fn];
-    return from === "bool" ? binary(asNumber(a), operator, asNumber(b), level) : binary(a, operator, b, level);
-  }
+  const compared = comparison(e, args);
+  if (compared !== null) return compared;
   if (from !== "bool" && (e.fn === "min" || e.fn === "max")) return call(`Math.${e.fn}`, a, b);
-  const text = from === "bool" ? printBool(e, args) : isFloating(from) ? printFloat(e, args) : printInt(e, args);
+  const text = from === "bool" ? logical(e, args) : isFloating(from) ? printFloat(e, args) : printInt(e, args);
   if (text === null) throw new InternalError(`cpu cannot print ${e.fn} of ${from}`);
   return text;
 }

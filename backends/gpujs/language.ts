@@ -2,9 +2,9 @@
 import { type DType, isFloating } from "../../engine/dtype.js";
 import { InternalError } from "../../engine/errors.js";
 import type { CallExpr, Combine, Expr } from "../../engine/kernel/ir.js";
-import { jumps } from "../../engine/kernel/scalar.js";
+import { atJump, bits, comparison, literal as plainLiteral, logical as plainLogical, real } from "../loops/javascript.js";
 import { javaScriptWords } from "../loops/names.js";
-import { asNumber, atom, binary, call, type Dialect, operand, prefix, strength, type Text } from "../loops/text.js";
+import { asNumber, atom, binary, call, type Dialect, operand, strength, type Text } from "../loops/text.js";
 import { helpers, helpersIn } from "./helpers.js";
 
 /** The source of a mode: JavaScript's expressions, and what differs between the modes. */
@@ -32,26 +32,9 @@ export const expensive: ReadonlySet<string> = new Set(
   "pow exp log log1p expm1 sin cos tan asin acos atan sinh cosh tanh erf div sqrt idiv mod shl shr bitAnd bitOr bitXor".split(" "),
 );
 
-export const comparisons: Readonly<Record<string, readonly [string, number]>> = {
-  eq: ["===", strength.equality],
-  ne: ["!==", strength.equality],
-  lt: ["<", strength.relation],
-  le: ["<=", strength.relation],
-  gt: [">", strength.relation],
-  ge: [">=", strength.relation],
-};
-
-const plain: ReadonlySet<string> = new Set(
-  "abs sqrt exp log log1p expm1 sin cos tan asin acos atan sinh cosh tanh floor ceil trunc sign".split(" "),
-);
-
 function literal(value: number, dtype: DType): Text {
-  if (dtype === "bool") return atom(value !== 0 ? "true" : "false");
-  if (Number.isNaN(value)) return { code: "0 / 0", strength: strength.product };
-  if (value === Infinity) return { code: "1 / 0", strength: strength.product };
-  if (value === -Infinity) return { code: "-1 / 0", strength: strength.product };
-  if (Object.is(value, -0)) return { code: "-0", strength: strength.unary };
-  return { code: String(value), strength: value < 0 ? strength.unary : strength.atom };
+  if (dtype === "bool" || Number.isFinite(value)) return plainLiteral(value, dtype);
+  return { code: `${Number.isNaN(value) ? 0 : Math.sign(value)} / 0`, strength: strength.product };
 }
 
 function integer(e: CallExpr, args: readonly Text[]): Text | null {
@@ -74,67 +57,28 @@ function integer(e: CallExpr, args: readonly Text[]): Text | null {
       return isCount ? call("Math.floor", binary(a, "/", b, strength.product)) : call("floorDivide", a, b);
     case "mod":
       return isCount ? binary(a, "%", b, strength.product) : call("floorModulo", a, b);
-    case "shl":
-      return binary(a, "<<", b, strength.shift);
     case "shr":
       return call("shiftRight", a, b);
-    case "bitAnd":
-      return binary(a, "&", b, strength.bitAnd);
-    case "bitOr":
-      return binary(a, "|", b, strength.bitOr);
-    case "bitXor":
-      return binary(a, "^", b, strength.bitXor);
     default:
-      return null;
+      return bits(e, args);
   }
 }
 
 function float(e: CallExpr, args: readonly Text[]): Text | null {
-  const [first, b] = args as [Text, Text];
-  const a = jumps.has(e.fn) && e.args[0].op !== "load" ? call("Math.fround", first) : first;
+  const [a, b] = [atJump(e, args[0]), args[1]];
   switch (e.fn) {
-    case "add":
-      return binary(a, "+", b, strength.sum);
-    case "sub":
-      return binary(a, "-", b, strength.sum);
-    case "mul":
-      return binary(a, "*", b, strength.product);
-    case "div":
-      return binary(a, "/", b, strength.product);
-    case "neg":
-      return prefix("-", a);
     case "rem":
       return call("remainder", a, b);
-    case "pow":
-      return call("power", a, b);
-    case "erf":
-      return call("erf", a);
-    case "round":
-      return call("roundHalfEven", a);
+    case "sign":
+      return call("signOf", a);
     case "isNaN":
       return call("isNotANumber", a);
     default:
-      return plain.has(e.fn) ? call(e.fn === "sign" ? "signOf" : `Math.${e.fn}`, a) : null;
+      return real(e, args);
   }
 }
 
-export function logical(e: CallExpr, args: readonly Text[]): Text | null {
-  const [a, b] = args as [Text, Text];
-  switch (e.fn) {
-    case "and":
-    case "min":
-      return binary(a, "&&", b, strength.and);
-    case "or":
-    case "max":
-      return { code: `${operand(a, strength.bitOr)} || ${operand(b, strength.bitOr)}`, strength: strength.or };
-    case "xor":
-      return binary(asNumber(a), "!==", asNumber(b), strength.equality);
-    case "not":
-      return prefix("!", a);
-    default:
-      return null;
-  }
-}
+const logical = (e: CallExpr, args: readonly Text[]): Text | null => plainLogical(e, e.fn === "xor" ? args.map(asNumber) : args);
 
 function cast(a: Text, from: DType, to: DType): Text {
   if (from === to) return a;
@@ -147,10 +91,8 @@ function print(e: CallExpr, args: readonly Text[]): Text {
   const from = e.args[0].dtype;
   const [a, b] = args as [Text, Text];
   if (e.fn === "cast") return cast(a, from, e.dtype);
-  if (e.fn in comparisons) {
-    const [operator, level] = comparisons[e.fn];
-    return from === "bool" ? binary(asNumber(a), operator, asNumber(b), level) : binary(a, operator, b, level);
-  }
+  const compared = comparison(e, args);
+  if (compared !== null) return compared;
   if (from !== "bool" && (e.fn === "min" || e.fn === "max")) return call(`Math.${e.fn}`, a, b);
   const text = from === "bool" ? logical(e, args) : isFloating(from) ? float(e, args) : integer(e, args);
   if (text === null) throw new InternalError(`gpujs cannot print ${e.fn} of ${from}`);

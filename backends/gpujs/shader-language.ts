@@ -1,11 +1,11 @@
 /** The source of the shader modes: every value is a float32, conditions are no values, and functions of reals are our own. */
 import { type DType, isFloating } from "../../engine/dtype.js";
-import { InternalError } from "../../engine/errors.js";
 import type { CallExpr } from "../../engine/kernel/ir.js";
+import { comparison } from "../loops/javascript.js";
 import { javaScriptWords } from "../loops/names.js";
 import { asNumber, atom, binary, call, choice, operand, prefix, strength, type Text } from "../loops/text.js";
 import { helpersIn } from "./helpers.js";
-import { comparisons, type Language, logical, native } from "./language.js";
+import { type Language, native } from "./language.js";
 import { shaderHelpers } from "./shader-helpers.js";
 import { infinity, negativeInfinity, notANumber, specials } from "./specials.js";
 
@@ -105,18 +105,13 @@ function cast(a: Text, from: DType, to: DType): Text {
 
 function print(e: CallExpr, args: readonly Text[]): Text {
   const from = e.args[0].dtype;
-  const [a, b] = args as [Text, Text];
+  const [a] = args;
   if (e.fn === "cast") return cast(a, from, e.dtype);
-  if (e.fn in comparisons) {
-    const [x, y] = from === "bool" ? [asNumber(a), asNumber(b)] : [a, b];
-    if (e.fn === "ne") return not(binary(x, "===", y, strength.equality));
-    const [operator, level] = comparisons[e.fn];
-    return binary(x, operator, y, level);
-  }
+  if (e.fn === "ne") return not(comparison({ ...e, fn: "eq" }, args) as Text);
+  const compared = comparison(e, args);
+  if (compared !== null) return compared;
   if (from !== "bool") return isFloating(from) ? float(e, args) : integer(e, args);
-  const text = e.fn === "not" ? not(a) : logical(e, args);
-  if (text === null) throw new InternalError(`gpujs cannot print ${e.fn} of ${from}`);
-  return text;
+  return e.fn === "not" ? not(a) : native.call(e, args);
 }
 
 /** For the modes that run on a GPU. Loops go from 0 to a literal there. */
