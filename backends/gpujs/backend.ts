@@ -26,7 +26,7 @@ interface GpujsBuffer extends BufferHandle {
 
 interface Part {
   readonly program: Program;
-  readonly run: IKernelRunShortcut;
+  readonly key: string;
 }
 
 interface GpujsExecutable extends Executable {
@@ -36,7 +36,7 @@ interface GpujsExecutable extends Executable {
 export interface GpujsOptions {
   /** Refuse to hold more than this. */
   readonly maxBytes?: number;
-  /** Compiled kernels kept for others of the same source. Default 4096. */
+  /** Compiled kernels kept, those used last; what is dropped is compiled again when it is next run. Default 4096. */
   readonly maxKernels?: number;
 }
 
@@ -172,7 +172,7 @@ export class GpujsBackend implements Backend {
     this.check();
     const programs = this.programs(kernel);
     if (typeof programs === "string") throw new BackendError(this.name, `${kernel.name}: ${programs}`);
-    const parts = programs.map((program): Part => ({ program, run: this.kernel(program) }));
+    const parts = programs.map((program): Part => ({ program, key: keyOf(program) }));
     const source = programs.map(({ functions, source }) => [...functions, source].join("\n")).join("\n");
     return { kernel, source, parts } as GpujsExecutable;
   }
@@ -196,12 +196,12 @@ export class GpujsBackend implements Backend {
   }
 
   /** gpu.js compiles it at the first call, with the arguments at hand. */
-  private kernel({ source, functions, constants, length }: Program): IKernelRunShortcut {
-    const key = `${length} ${source}`;
+  private kernel({ program, key }: Part): IKernelRunShortcut {
     let known = this.kernels.get(key);
     if (known === undefined) {
+      const { source, functions, constants, shape } = program;
       known = this.gpu.createKernel(source, {
-        output: [length],
+        output: [...shape],
         pipeline: true,
         immutable: true,
         dynamicArguments: true,
@@ -209,16 +209,16 @@ export class GpujsBackend implements Backend {
         functions: functions.map((text) => ({ source: text, settings: {} })),
         ...this.mode.settings,
       } as unknown as IGPUKernelSettings);
-      this.keep(key, known);
-    }
+    } else this.kernels.delete(key);
+    this.keep(key, known);
     return known;
   }
 
-  /** What is forgotten still runs for who has it; gpu.js lists all that it made, which no one would ever free. */
-  private keep(key: string, made: IKernelRunShortcut): void {
+  /** Each has a memory of its own as WebAssembly, of which a process has only so many; gpu.js lists all that it made for ever. */
+  private keep(key: string, used: IKernelRunShortcut): void {
     const { kernels, options } = this;
     const { maxKernels = 4096 } = options;
-    kernels.set(key, made);
+    kernels.set(key, used);
     if (kernels.size > maxKernels) kernels.delete(kernels.keys().next().value as string);
     const { kernels: listed } = this.gpu as unknown as { readonly kernels: unknown[] };
     listed.splice(0, listed.length - maxKernels);
@@ -226,8 +226,8 @@ export class GpujsBackend implements Backend {
 
   private copyIn(data: Float32Array): Promise<Value> {
     const source = "function (b0) {\n  return b0[this.thread.x];\n}";
-    const program: Program = { source, functions: [], constants: {}, parameters: [0], output: 0, keeps: false, length: data.length };
-    return this.call("upload", this.kernel(program), [data]);
+    const program: Program = { source, functions: [], constants: {}, parameters: [0], output: 0, keeps: false, shape: [data.length] };
+    return this.call("upload", { program, key: keyOf(program) }, [data]);
   }
 
   run(launches: readonly Launch[], times?: (times: readonly LaunchTime[]) => void): void {
@@ -262,12 +262,12 @@ export class GpujsBackend implements Backend {
     const before = buffers.map(({ value }) => value);
     const results = new Map<number, Value>();
     const argument = async (value: Value | null, length: number): Promise<Value> => value ?? this.zeros(length);
-    for (const { program, run } of parts) {
-      const { parameters, output, keeps } = program;
+    for (const part of parts) {
+      const { parameters, output, keeps } = part.program;
       const values = await Promise.all(parameters.map((i) => argument(before[i], kernel.buffers[i].length)));
       const earlier = results.get(output);
       if (keeps) values.push(await argument(earlier ?? before[output], kernel.buffers[output].length));
-      results.set(output, await this.call(kernel.name, run, values));
+      results.set(output, await this.call(kernel.name, part, values));
       if (earlier !== undefined && isResident(earlier)) earlier.delete();
     }
     for (const [i, value] of results) replace(buffers[i], value);
@@ -279,11 +279,13 @@ export class GpujsBackend implements Backend {
     return this.mode.isResident ? this.copyIn(data) : data;
   }
 
-  private async call(what: string, run: IKernelRunShortcut, values: readonly Value[]): Promise<Value> {
-    const result = (await run(...(values as readonly Float32Array[]))) as unknown as Value;
+  private async call(what: string, part: Part, values: readonly Value[]): Promise<Value> {
+    const run = this.kernel(part);
+    const result = (await run(...(values as readonly Float32Array[]))) as unknown as Value | readonly Float32Array[];
     const { fallbackReason } = run as unknown as { fallbackReason: string | null };
     if (fallbackReason) throw new BackendError(this.name, `gpu.js would run ${what} on its cpu mode: ${fallbackReason}`);
-    return result;
+    // Rows are parts of one array.
+    return Array.isArray(result) ? new Float32Array(result[0].buffer) : (result as Value);
   }
 
   private bind(kernel: AnyKernel, buffers: readonly BufferHandle[]): readonly GpujsBuffer[] {
@@ -327,6 +329,8 @@ export class GpujsBackend implements Backend {
     return own;
   }
 }
+
+const keyOf = ({ shape, source }: Program): string => `${shape.join(" ")} ${source}`;
 
 async function contents(value: Value): Promise<ArrayLike<number>> {
   return isResident(value) ? await value.toArray() : value;

@@ -12,7 +12,7 @@ import { Importer, mergeAxes, type Nest } from "../loops/nest.js";
 import { stored, type Text } from "../loops/text.js";
 import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
 import { Writer } from "../loops/writer.js";
-import { type Inverse, invert } from "./invert.js";
+import { type Digit, type Inverse, invert } from "./invert.js";
 import type { Language } from "./language.js";
 
 /** Longer float sums are sums of sums, of at least a quarter as many terms each: rounding errors stay small. */
@@ -30,7 +30,8 @@ export interface Program {
   /** The buffer that gets the result, and whether its old contents are one more parameter, the last. */
   readonly output: number;
   readonly keeps: boolean;
-  readonly length: number;
+  /** Of the output: elements of a row (`this.thread.x`), and rows (`this.thread.y`), where there is more than one. */
+  readonly shape: readonly [number] | readonly [number, number];
 }
 
 /** One program for each store that stores anything, in the order of the stores; or why gpu.js cannot run the kernel. */
@@ -66,7 +67,12 @@ function emitStore(kernel: LoopKernel, which: number, language: Language): Progr
   for (const e of wanted) writer.count(e);
 
   const keeps = !inverse.covers;
-  writePoint(writer, inverse, language);
+  const rows = language.leastRow === undefined || keeps ? null : inRows(inverse.digits, language.leastRow);
+  if (rows === null) writePoint(writer, inverse, language);
+  else {
+    writePoint(writer, { ...inverse, digits: rows.digits }, language, "row", "this.thread.y");
+    writePoint(writer, { ...inverse, digits: rows.within }, language);
+  }
   if (merged.guard !== null) writer.line(`if (!(${writer.value(merged.guard).code})) { return old[point]; }`);
   for (const group of groupStages(clamped.stages)) writeGroup(writer, group, language);
   const result = language.result(stored(writer.value(merged.value), merged.value.dtype), merged.value.dtype);
@@ -79,7 +85,8 @@ function emitStore(kernel: LoopKernel, which: number, language: Language): Progr
   const body = [first, ...language.mention(functions), ...others].join("\n").replace(/^(?=.)/gm, "  ");
   const source = `function (${names.join(", ")}) {\n${body}\n}`;
   const constants = language.constantsFor([source, ...functions].join("\n"));
-  return { source, functions, constants, parameters, output: buffer, keeps, length };
+  const shape: Program["shape"] = rows === null ? [length] : [rows.width, length / rows.width];
+  return { source, functions, constants, parameters, output: buffer, keeps, shape };
 }
 
 /** Without the stages that the store does not ask for. */
@@ -116,10 +123,20 @@ function plainNest(pool: ExprPool, nest: Nest): ClampedNest {
   return { axes: nest.axes, stages, stores: nest.stores, weakened: new Set() };
 }
 
+/** Parts a point's number into that of a row of at least so many elements and the place in it; null where there is one row only. */
+function inRows(digits: readonly Digit[], least: number) {
+  let width = 1;
+  let first = digits.length;
+  while (first > 0 && width < least) width *= digits[--first].axis.size;
+  if (first === 0) return null;
+  const rows = digits.slice(0, first).map((digit) => ({ ...digit, stride: digit.stride / width }));
+  return { width, digits: rows, within: digits.slice(first) };
+}
+
 /** From the thread's number to the axes; threads that are no point's return what was there. */
-function writePoint(writer: Writer, { base, digits, covers }: Inverse, language: Language): void {
-  writer.line(`const point = ${language.axisOf?.("this.thread.x") ?? "this.thread.x"};`);
-  let rest = "point";
+function writePoint(writer: Writer, { base, digits, covers }: Inverse, language: Language, name = "point", thread = "this.thread.x"): void {
+  writer.line(`const ${name} = ${language.axisOf?.(thread) ?? thread};`);
+  let rest = name;
   if (base !== 0) {
     rest = writer.name("r");
     writer.line(`const ${rest} = point - ${base};`);

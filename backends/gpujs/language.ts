@@ -11,6 +11,8 @@ import { helpers, helpersIn } from "./helpers.js";
 export interface Language extends Dialect {
   /** Loops from and to computed numbers, and over steps other than 1. */
   readonly freeLoops: boolean;
+  /** Elements of a row, at least, where threads come in rows, of which each finds its leading axes once; else all are one row. */
+  readonly leastRow?: number;
   /** Declares `name` as the whole part of a / by, both not negative. */
   quotient(name: string, a: string, by: number): readonly string[];
   /** A value as it is returned. */
@@ -99,9 +101,9 @@ function print(e: CallExpr, args: readonly Text[]): Text {
   return text;
 }
 
-/** For the modes `cpu` and `webasm`. */
+/** For the mode `cpu`. */
 export const native: Language = {
-  reserved: new Set([...javaScriptWords, ...Object.keys(helpers), "point", "old"]),
+  reserved: new Set([...javaScriptWords, ...Object.keys(helpers), "point", "row", "old"]),
   literal,
   call: print,
   plus(sum, coefficient, text) {
@@ -127,3 +129,9 @@ export const native: Language = {
   mention: () => [],
   constantsFor: () => ({}),
 };
+
+/**
+ * For the mode `webasm`, which computes four threads of a row at a time: what does not depend on the place in the row is computed once for
+ * all four, and read by one load instead of four.
+ */
+export const inQuads: Language = { ...native, leastRow: 32 };

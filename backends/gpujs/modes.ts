@@ -1,5 +1,5 @@
 /** gpu.js's modes, and what each can do. */
-import { type Language, maxExact, native } from "./language.js";
+import { inQuads, type Language, maxExact, native } from "./language.js";
 import { shader } from "./shader-language.js";
 
 export interface Mode {
@@ -27,7 +27,7 @@ const onGl = { ...onGpu, settings: { precision: "single", tactic: "precision" } 
 
 export const modes: readonly Mode[] = [
   { name: "cpu", about: "as JavaScript, on one thread", ...onHost },
-  { name: "webasm", about: "as WebAssembly, on one thread", ...onHost },
+  { name: "webasm", about: "as WebAssembly, on one thread", ...onHost, language: inQuads },
   // Eight storage buffers: the arguments, one of them perhaps the old contents of the result, the result, and the constants.
   { name: "webgpu", about: "as WGSL", ...onGpu, maxArguments: 6 },
   // A texture unit an argument, sixteen at least.

@@ -82,6 +82,43 @@ describe("device names", () => {
   });
 });
 
+describe("threads in rows", () => {
+  it("share on webasm what does not depend on the place in the row, whatever its length", async () => {
+    const [cpu, webasm] = [await device("gpujs:cpu"), await device("gpujs:webasm")];
+    const source = async (on: crabro.Device) => {
+      const [x, w] = [tensor(new Float32Array(3 * 49), { shape: [1, 3, 7, 7], device: on }), tensor([1, 2, 3, 4, 5, 6], { device: on })];
+      await crabro.realize(x, w);
+      const { kernels } = await crabro.explain(crabro.conv2d(x, w.reshape([2, 3, 1, 1])));
+      return kernels[0].source();
+    };
+    expect(await source(webasm)).toMatch(/const row = this\.thread\.y;\s+const \w+ = row;\s+const point = this\.thread\.x;/);
+    expect(await source(cpu)).not.toMatch(/thread\.y/);
+    for (const [rows, width] of [
+      [3, 4],
+      [5, 33],
+      [2, 49],
+      [4, 64],
+      [65, 7],
+    ]) {
+      const on = (d: crabro.Device) => {
+        const a = tensor(
+          Float32Array.from({ length: rows * width }, (_, i) => i),
+          { shape: [rows, width], device: d },
+        );
+        return a.flip([1]).add(
+          tensor(
+            Float32Array.from({ length: rows }, (_, i) => 1000 * i),
+            { device: d },
+          ).unsqueeze(1),
+        );
+      };
+      expect([...(await on(webasm).data())]).toEqual([...(await on(cpu).data())]);
+    }
+    await cpu.close();
+    await webasm.close();
+  });
+});
+
 describe("headlessgl", () => {
   it("computes where the package gl works, and says that it is needed where it does not", async () => {
     if (!GPU.isHeadlessGLSupported) {
