@@ -3,42 +3,24 @@
  * point of the kernel's axes where the definition needs it: as the epilogue of a reduction, as a further store over the same axes, as a
  * further reduction over the same rows, or as the row that is written once its reductions are known. Every refusal leaves its reason.
  */
-import { children } from "../kernel/affine.js";
-import type { Axis, Expr, RefExpr, Structure } from "../kernel/ir.js";
+import type { Axis, Expr, RefExpr } from "../kernel/ir.js";
 import type { ExprPool } from "../kernel/simplify.js";
-import type { Definition, HostDefinition, LineDefinition, MapDefinition, PartDefinition, ReduceDefinition } from "./define.js";
+import type { Definition, HostDefinition, MapDefinition, PartDefinition, ReduceDefinition } from "./define.js";
+import {
+  type Group,
+  type LoopGroup,
+  loopShapes,
+  type Member,
+  rowOf,
+  type SoloGroup,
+  sharesRow,
+  sizeOf,
+  splitAxis,
+  structureOf,
+} from "./loop-group.js";
 import { type Match, matchIndex } from "./match.js";
 import { Order } from "./order.js";
-
-/** A definition inside a loop kernel, in terms of the kernel's axes. */
-export interface Member {
-  readonly definition: MapDefinition | ReduceDefinition | PartDefinition;
-  /** Index of the element in the value's own shape, over the kernel's axes and `inner`. */
-  index: readonly Expr[];
-  /** Loops of this member inside the kernel's axes (the row). Empty for members of one value a point. */
-  inner: readonly Axis[];
-  /** For reductions. */
-  reduceAxes: readonly Axis[];
-  /** Element (map, part) or body (reduce), with refs. */
-  expr: Expr;
-  /** Part of the kernel's points where the member exists, if not all. */
-  guard: Expr | null;
-  /** How deep the expression is once values of the same kernel are written into it. */
-  readonly depth: number;
-}
-
-export interface LoopGroup {
-  readonly kind: "loops";
-  readonly id: number;
-  axes: readonly Axis[];
-  readonly members: Member[];
-}
-export interface SoloGroup {
-  readonly kind: "solo";
-  readonly id: number;
-  readonly definition: LineDefinition | HostDefinition;
-}
-export type Group = LoopGroup | SoloGroup;
+import { depthOf, type Refs, refsOf } from "./refs.js";
 
 /** Why a value was not computed in the kernel of a value that it reads. */
 export interface Boundary {
@@ -57,44 +39,6 @@ const MAX_ROW = 1 << 16;
 const MAX_LONE_ROW = 1 << 10;
 /** Deeper expressions would strain every recursion over them. */
 const MAX_EXPR_DEPTH = 400;
-
-const size = (axes: readonly Axis[]): number => axes.reduce((n, axis) => n * axis.size, 1);
-
-type Refs = ReadonlyMap<number, readonly RefExpr[]>;
-const refsMemo = new WeakMap<Expr, Refs>();
-
-/** The refs in an expression, by value. */
-export function refsOf(e: Expr): Refs {
-  const known = refsMemo.get(e);
-  if (known !== undefined) return known;
-  const refs = new Map<number, RefExpr[]>();
-  const seen = new Set<Expr>([e]);
-  // Sets go on with what is added to them meanwhile.
-  for (const at of seen) {
-    if (at.op === "ref") {
-      const list = refs.get(at.value);
-      if (list) list.push(at);
-      else refs.set(at.value, [at]);
-    }
-    for (const part of children(at)) seen.add(part);
-  }
-  refsMemo.set(e, refs);
-  return refs;
-}
-
-/** Levels of an expression, where a ref counts as what it stands for. */
-function depthOf(e: Expr, ofRef: (value: number) => number): number {
-  const memo = new Map<Expr, number>();
-  const visit = (at: Expr): number => {
-    const known = memo.get(at);
-    if (known !== undefined) return known;
-    let depth = at.op === "ref" ? ofRef(at.value) : 0;
-    if (at.op === "call") for (const arg of at.args) depth = Math.max(depth, visit(arg));
-    memo.set(at, depth + 1);
-    return depth + 1;
-  };
-  return visit(e);
-}
 
 /** The expression whose refs are what a definition reads. */
 const exprOf = (d: Definition): Expr | null =>
@@ -224,10 +168,10 @@ export class Grouper {
 
   /** Elementwise work that reads a value where another kernel of elementwise work reads it too: one pass over the value serves both. */
   private joinSibling(d: MapDefinition, reads: Refs): boolean {
-    const elements = size(d.axes);
+    const elements = sizeOf(d.axes);
     for (const [value, refs] of reads) {
       for (const group of this.readers.get(value) ?? []) {
-        if (size(group.axes) !== elements || !group.members.every((m) => m.definition.kind === "map" && m.inner.length === 0)) continue;
+        if (sizeOf(group.axes) !== elements || !group.members.every((m) => m.definition.kind === "map" && m.inner.length === 0)) continue;
         // Whether it can read the group's own values was tried before, and refused.
         if ([...reads.keys()].some((read) => this.homes.get(read)?.has(group))) continue;
         const there = group.members.map((m) => refsOf(m.expr).get(value)?.[0]).find((ref) => ref !== undefined);
@@ -282,17 +226,17 @@ export class Grouper {
     if (typeof match === "string") return match;
 
     const row = rowOf(group);
-    const innerSize = size(match.inner);
+    const innerSize = sizeOf(match.inner);
     if (d.kind === "reduce") {
       if (contraction !== null) return `${contraction} ends its kernel with single elements, and the sum needs many`;
       if (row === null) return "the values it reads are computed point by point, and a reduction needs whole rows of them";
-      if (size(d.reduceAxes) !== row) return `rows differ: ${size(d.reduceAxes)} elements here, ${row} there`;
+      if (sizeOf(d.reduceAxes) !== row) return `rows differ: ${sizeOf(d.reduceAxes)} elements here, ${row} there`;
       if (match.inner.length > 0) return "the reduction has more results than the kernel has rows";
     } else if (match.inner.length > 0) {
       if (row === null || contraction !== null) return "each element it reads is used many times";
       if (innerSize !== row) return `rows differ: ${innerSize} elements here, ${row} there`;
       if (!sharesRow(group, reads)) return "it reads none of the rows that the kernel reduces";
-      if (row > (size(group.axes) === 1 ? MAX_LONE_ROW : MAX_ROW)) return `rows of ${row} elements are too long for one kernel`;
+      if (row > (sizeOf(group.axes) === 1 ? MAX_LONE_ROW : MAX_ROW)) return `rows of ${row} elements are too long for one kernel`;
     }
     const refusal = this.refusal(group, reads);
     if (refusal !== null) return refusal;
@@ -347,7 +291,7 @@ export class Grouper {
   ): string | null {
     if (structureOf(into) !== null || structureOf(from) !== null)
       return `${structureOf(from) ?? structureOf(into)} has a kernel of its own`;
-    if (rowOf(into) === null || rowOf(into) !== rowOf(from) || size(into.axes) !== size(from.axes)) return "rows differ";
+    if (rowOf(into) === null || rowOf(into) !== rowOf(from) || sizeOf(into.axes) !== sizeOf(from.axes)) return "rows differ";
     const hosted: { member: Member; ref: RefExpr }[] = [];
     for (const [value, refs] of reads) {
       if (!this.homes.get(value)?.has(from)) continue;
@@ -400,50 +344,5 @@ export class Grouper {
     for (const homes of this.homes.values()) if (homes.delete(from)) homes.add(into);
     this.groups.splice(this.groups.indexOf(from), 1);
     return null;
-  }
-}
-
-/** The contraction of a group, if it has one. */
-export function structureOf(group: LoopGroup): Structure | null {
-  for (const member of group.members)
-    if (member.definition.kind === "reduce" && member.definition.structure !== null) return member.definition.structure;
-  return null;
-}
-
-/** Elements of the rows that a group's plain reductions run over, or null without any. */
-function rowOf(group: LoopGroup): number | null {
-  const member = group.members.find((m) => m.definition.kind === "reduce" && m.definition.structure === null);
-  return member === undefined ? null : size(member.reduceAxes);
-}
-
-/** Whether a definition reads something that the group's reductions read too, or an element of the group's own rows. */
-function sharesRow(group: LoopGroup, reads: ReadonlyMap<number, unknown>): boolean {
-  for (const member of group.members) {
-    if (member.inner.length > 0 && reads.has(member.definition.value)) return true;
-    if (member.definition.kind === "reduce") for (const value of refsOf(member.expr).keys()) if (reads.has(value)) return true;
-  }
-  return false;
-}
-
-function loopShapes(group: LoopGroup): (readonly Axis[])[] {
-  const out: (readonly Axis[])[] = [];
-  for (const member of group.members) {
-    if (member.reduceAxes.length > 0 && member.definition.kind === "reduce" && member.definition.structure === null)
-      out.push(member.reduceAxes);
-    if (member.inner.length > 0) out.push(member.inner);
-  }
-  return out;
-}
-
-/** Replaces one axis of a kernel by several that number the same points, outermost first. */
-function splitAxis(pool: ExprPool, group: LoopGroup, axis: Axis, into: readonly Axis[]): void {
-  let flat: Expr = pool.int(0);
-  for (const part of into) flat = pool.add(pool.mul(flat, pool.int(part.size)), pool.axis(part));
-  const substitution = new Map([[axis, flat]]);
-  group.axes = group.axes.flatMap((a) => (a === axis ? into : [a]));
-  for (const member of group.members) {
-    member.index = member.index.map((e) => pool.substitute(e, substitution));
-    member.expr = pool.substitute(member.expr, substitution);
-    if (member.guard !== null) member.guard = pool.substitute(member.guard, substitution);
   }
 }

@@ -6,8 +6,9 @@ import type { Axis, BufferSpec, Expr, Kernel, RefExpr, ScalarFn, Stage, Store } 
 import type { ExprPool } from "../kernel/simplify.js";
 import { axesOf } from "../kernel/simplify.js";
 import { numel, strides } from "../shape.js";
-import { type Group, type LoopGroup, type Member, refsOf, type SoloGroup } from "./group.js";
+import type { Group, LoopGroup, Member, SoloGroup } from "./loop-group.js";
 import type { KernelInfo } from "./plan.js";
+import { refsOf } from "./refs.js";
 
 export interface KernelContext {
   /** Values that have a buffer. */

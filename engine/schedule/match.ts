@@ -2,7 +2,7 @@
 import type { Axis, Expr, RefExpr } from "../kernel/ir.js";
 import { axesOf, type ExprPool, mixedRadix } from "../kernel/simplify.js";
 import type { MapDefinition, PartDefinition, ReduceDefinition } from "./define.js";
-import type { LoopGroup, Member } from "./group.js";
+import type { LoopGroup, Member } from "./loop-group.js";
 
 export interface Match {
   /** The definition's axes in terms of the kernel's (after the splits). */
