@@ -15,9 +15,6 @@ import { Writer } from "../loops/writer.js";
 import { type Digit, type Inverse, invert } from "./invert.js";
 import type { Language } from "./language.js";
 
-/** Longer float sums are sums of sums, of at least a quarter as many terms each: rounding errors stay small. */
-const longest = 128;
-
 /** One gpu.js kernel: returns the elements of one buffer. */
 export interface Program {
   readonly source: string;
@@ -178,9 +175,9 @@ function writeGroup(writer: Writer, { numbers, stages }: Group, language: Langua
   };
   const results = declared("s");
   const { loops } = stages[0];
-  const isLong = stages.some(({ combine, body }) => combine === "add" && isFloating(body.dtype)) && termsOf(loops) > longest;
+  const isLong = stages.some(({ combine, body }) => combine === "add" && isFloating(body.dtype)) && termsOf(loops) > language.longest;
   // Partial sums end with the rounds of loops that hold enough of them; a lone long loop counts its rounds.
-  const splits = isLong ? splitDepths(loops) : [];
+  const splits = isLong ? splitDepths(loops, language.longest) : [];
   const sums = [...splits.map(() => declared("p")), results];
   const pass = (level: number): void => add(sums[level + 1], (i) => ({ code: sums[level][i], strength: 20 }));
   const flush = (level: number): void => {
@@ -224,7 +221,7 @@ function writeGroup(writer: Writer, { numbers, stages }: Group, language: Langua
 const termsOf = (loops: readonly Loop[]): number => loops.reduce((product, { axis }) => product * axis.size, 1);
 
 /** The loops at whose rounds' ends partial sums go into the next, innermost first. */
-function splitDepths(loops: readonly Loop[]): readonly number[] {
+function splitDepths(loops: readonly Loop[], longest: number): readonly number[] {
   const splits: number[] = [];
   let terms = 1;
   for (let depth = loops.length - 1; depth > 0; depth--) {

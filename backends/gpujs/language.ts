@@ -11,6 +11,8 @@ import { helpers, helpersIn } from "./helpers.js";
 export interface Language extends Dialect {
   /** Loops from and to computed numbers, and over steps other than 1. */
   readonly freeLoops: boolean;
+  /** Longer float sums are sums of sums, of at least a quarter as many terms each: rounding errors stay small. */
+  readonly longest: number;
   /** Elements of a row, at least, where threads come in rows, of which each finds its leading axes once; else all are one row. */
   readonly leastRow?: number;
   /** Declares `name` as the whole part of a / by, both not negative. */
@@ -115,6 +117,7 @@ export const native: Language = {
   variable: (name, dtype) => `let ${name} = ${dtype === "bool" ? "false" : "0"};`,
   isExpensive: (e: Expr) => e.op === "call" && expensive.has(e.fn),
   freeLoops: true,
+  longest: 128,
   quotient: (name, a, by) => [`const ${name} = Math.floor(${a} / ${by});`],
   result: (value, dtype) => (dtype === "int32" ? call("exactly", value) : value),
   combined(combine, dtype, name, value) {

@@ -129,6 +129,7 @@ export const shader: Language = {
   choice: (test, a, b) => (isWhole(a) === isWhole(b) ? choice(test, a, b) : choice(test, asReal(a), asReal(b))),
   variable: (name) => `let ${name} = 0;`,
   freeLoops: false,
+  longest: 32,
   quotient: (name, a, by) => [`const ${name} = quotient(${a}, ${by});`],
   combined(combine, dtype, name, value) {
     if (dtype === "bool") {
