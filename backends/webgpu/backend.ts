@@ -6,6 +6,7 @@ import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTi
 import { type AdapterOptions, type Opened, openDevice, reasonOf, usage } from "./adapter.js";
 import { emitLoops } from "./emit.js";
 import { emitLines, sharedBytes } from "./lines.js";
+import { restDuring } from "./node.js";
 import { type Pipeline, Pipelines } from "./pipelines.js";
 import { type Cost, Queue, type QueueOptions, type Work } from "./queue.js";
 import { inScopes } from "./scopes.js";
@@ -65,6 +66,7 @@ class WebgpuBackend implements Backend {
   private readonly pipelines: Pipelines;
   private readonly staging: Staging;
   private readonly queue: Queue;
+  private readonly awaits: (done: Promise<unknown>) => void;
   private readonly tuner: Tuner | null;
   private readonly live = new Set<WebgpuBuffer>();
   /** What shaders read besides a kernel's buffers, by key. */
@@ -98,7 +100,8 @@ class WebgpuBackend implements Backend {
     this.machine = kind === "software" ? { ...softwareMachine, members } : hardwareMachine;
     this.pipelines = new Pipelines(device);
     this.staging = new Staging(device);
-    this.queue = new Queue(device, options.queue);
+    this.awaits = opened.isSoftware ? restDuring : () => {};
+    this.queue = new Queue(device, options.queue, this.awaits);
     const { machine, pipelines, staging } = this;
     const room = (): number => (options.maxBytes ?? Infinity) - this.bytes;
     const tune = options.schedule === undefined ? options.tune : undefined;
@@ -222,7 +225,9 @@ class WebgpuBackend implements Backend {
     if (program === null)
       return { kernel, source: "// an axis is empty: nothing to do\n", pipeline: null, groups: [0, 0], cost, constants: null };
     const { source, groups, constants } = program;
-    const pipeline = await this.pipelines.get(kernel, source, constants !== null).catch((error: unknown) => this.explain(error));
+    const compiled = this.pipelines.get(kernel, source, constants !== null);
+    this.awaits(compiled);
+    const pipeline = await compiled.catch((error: unknown) => this.explain(error));
     return { kernel, source: (note ?? "") + source, pipeline, groups, cost, constants: constants && this.constantBuffer(constants) };
   }
 

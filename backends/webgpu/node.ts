@@ -19,6 +19,31 @@ export async function ownGpu(hardware: boolean): Promise<GPU> {
 export const softwareRemedy =
   "; a software adapter is found by processes that start in the environment of softwareGpuEnvironment(), as the command does for --device webgpu:software";
 
+const waits = new Set<{ readonly since: number }>();
+const bell = new Int32Array(new SharedArrayBuffer(4));
+let resting = false;
+
+/**
+ * Lets the threads of a software adapter have the core while the host waits for them: Dawn asks for events in every turn of the event loop, without
+ * pause. Each turn rests for a tenth of the time waited so far, at most two milliseconds.
+ */
+export function restDuring(awaited: Promise<unknown>): void {
+  const wait = { since: performance.now() };
+  const end = (): void => void waits.delete(wait);
+  awaited.then(end, end);
+  waits.add(wait);
+  if (!resting) setImmediate(rest);
+  resting = true;
+}
+
+function rest(): void {
+  const [oldest] = waits;
+  resting = oldest !== undefined;
+  if (!resting) return;
+  Atomics.wait(bell, 0, 0, Math.min((performance.now() - oldest.since) / 10, 2));
+  setImmediate(rest);
+}
+
 async function loadDawn(): Promise<GPU> {
   // Not a literal, so that no bundler follows it into a page.
   const module = "webgpu";

@@ -6,3 +6,6 @@ export const ownGpu: typeof import("./node.js").ownGpu = async () => {
 };
 
 export const softwareRemedy = "";
+
+/** Browsers wait elsewhere. */
+export const restDuring: typeof import("./node.js").restDuring = () => {};

@@ -40,6 +40,8 @@ export class Queue {
   constructor(
     private readonly device: GPUDevice,
     options: QueueOptions = {},
+    /** Told of every submit, as a promise of its end. */
+    private readonly awaits: (done: Promise<void>) => void = () => {},
   ) {
     this.options = { maxSubmitMilliseconds: 250, maxUnknown: 64, maxAheadMilliseconds: 500, maxAheadSubmits: 64, ...options };
   }
@@ -87,6 +89,7 @@ export class Queue {
     const submit: Submit = { work, milliseconds, at: performance.now(), done: this.device.queue.onSubmittedWorkDone().then(end, end) };
     this.flying.add(submit);
     this.aheadMilliseconds += milliseconds;
+    this.awaits(submit.done);
   }
 
   private finish(submit: Submit): void {

@@ -128,6 +128,27 @@ describe("queued work", () => {
     gpu.destroy();
   });
 
+  it("leaves the core to a software adapter's threads: the event loop rests while a result is awaited", async () => {
+    const { on } = await webgpu({ software: true });
+    const x = wave(on, 512, 512);
+    const compute = async (): Promise<number> => (await matmul(x, x).data())[1];
+    await compute();
+    let turns = 0;
+    let isDone = false;
+    const turn = (): void => {
+      turns++;
+      if (!isDone) setImmediate(turn);
+    };
+    const started = performance.now();
+    const result = compute().finally(() => {
+      isDone = true;
+    });
+    setImmediate(turn);
+    expect(await result).not.toBeNaN();
+    // Without rest there are some hundred turns a millisecond.
+    expect(turns / (performance.now() - started)).toBeLessThan(10);
+  });
+
   it("is bounded: a loop that never reads waits for the device", async () => {
     const { on, gpu } = await webgpu();
     let flying = 0;
