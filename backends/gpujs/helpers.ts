@@ -31,18 +31,19 @@ function ${name}(a, b) {
 }`;
 
 /** Within 2e-7 of the function. */
-export const erfText = (name: string, isUnordered: string, exp: string): string => `
+export const erfText = (name: string, isUnordered: string): string => `
 function ${name}(x) {
   const t = Math.abs(x);
   if (${isUnordered}) { return x; }
-  if (t < 0.93) {
+  if (t < 1) {
     const z = x * x;
     return ${horner("z", polynomials.erf)} * x + x;
   }
   let r = 1.0;
   if (t < 4) {
-    const y = ${horner("t", polynomials.logErfc)};
-    r = 1 - ${exp}(y);
+    const root = ${horner("t", polynomials.erfcRoot)};
+    const fourth = root * root * root * root;
+    r = 1 - fourth * fourth;
   }
   if (x < 0) { return -r; }
   return r;
@@ -105,7 +106,7 @@ function power(a, b) {
   if (a === -1 && Math.abs(b) === 1 / 0) { return 1; }
   return Math.pow(a, b);
 }`),
-  erf: helper(erfText("erf", "x !== x", "Math.exp")),
+  erf: helper(erfText("erf", "x !== x")),
 };
 
 /** The sources of the helpers that a text calls, and of those that they call, callees first. */

@@ -259,12 +259,12 @@ fn erfOf(x: f32) -> f32 {
   let t = abs(x);
   let z = x * x;
   let near = ${horner("z", polynomials.erf, "f")} * x + x;
-  let y = ${horner("t", polynomials.logErfc, "f")};
-  let far = withSign(1.0f - select(expOf(y), 0.0f, t > 4.0f), x);
-  return select(select(far, near, t < 0.93f), x, isNaN(x));
+  let root = ${horner("t", polynomials.erfcRoot, "f")};
+  let fourth = (root * root) * (root * root);
+  let far = withSign(1.0f - select(fourth * fourth, 0.0f, t > 4.0f), x);
+  return select(select(far, near, t < 1.0f), x, isNaN(x));
 }`,
     "isNaN",
-    "expOf",
     "withSign",
   ),
   /** As IEEE's. The exponent of the result is added up from exact parts, so that large powers keep their accuracy. */
