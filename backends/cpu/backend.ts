@@ -1,7 +1,9 @@
 /** The `cpu` backend: every kernel becomes plain JavaScript. With the interpreter of the IR it defines what is right. */
+
 import { type DType, dtypeBytes, hostArray, type TypedArray } from "../../engine/dtype.js";
 import { BackendError } from "../../engine/errors.js";
 import type { AnyKernel, Kernel } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime } from "../backend.js";
 import { lineLengths, makeTransform, type Transform } from "../loops/lines.js";
 import { emitLoops } from "./emit.js";
@@ -115,7 +117,7 @@ class CpuBackend implements Backend {
     if (kernel.buffers.length > maxBuffersPerKernel) return `${kernel.buffers.length} buffers; ${maxBuffersPerKernel} are allowed`;
     if (kernel.stores.length > maxOutputs) return `${kernel.stores.length} stores; ${maxOutputs} are allowed`;
     if (kernel.kind === "template") {
-      const elements = kernel.lineIn.reduce((product, axis) => product * axis.size, 1);
+      const elements = pointCount(kernel.lineIn);
       const expected = lineLengths(kernel.template)[0];
       if (elements !== expected) return `lineIn has ${elements} elements; ${kernel.template.name} wants ${expected}`;
     }

@@ -3,8 +3,10 @@
  * and stores of one point. Loads that they have in common are then one expression, and independent sums hide the latency of adding.
  * Every sum keeps its own order.
  */
+
 import { affine } from "../../engine/kernel/affine.js";
 import type { Axis, Expr, LoadExpr } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import type { ClampedNest, ClampedStage } from "../loops/clamp.js";
 import { jam, wholeAndLeft } from "../loops/jam.js";
@@ -53,7 +55,7 @@ export function tileNest(pool: ExprPool, nest: ClampedNest, tileFrom = minWork):
 
 /** The axes to tile and by how much; none where it does not pay. */
 function chooseTiling(nest: ClampedNest, tileFrom: number): readonly Tiling[] {
-  const points = nest.axes.reduce((product, axis) => product * axis.size, 1);
+  const points = pointCount(nest.axes);
   const rounds = nest.stages.reduce((sum, stage) => sum + roundsOf(stage), 0);
   if (points * rounds < tileFrom) return [];
   const fixed = new Set<Axis>();

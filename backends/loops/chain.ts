@@ -2,9 +2,11 @@
  * Chains: products whose results a kernel of row reductions reads, that kernel, and the products that read its results in turn (attention,
  * and its gradients) become one kernel, where they meet row by row. Found by how they index what they hand on, never by name.
  */
+
 import { bytesOf } from "../../engine/dtype.js";
 import { affine, sumRange, type Term } from "../../engine/kernel/affine.js";
 import type { AnyKernel, Axis, BufferSpec, ChainKernel, ChainPart, Expr, LoopKernel } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
 import { type PlannedCall, type PlannedKernel, slotsOf } from "../backend.js";
 import { Importer, mapExprs, storeExprs } from "./nest.js";
@@ -43,7 +45,6 @@ interface Member {
   readonly sums: boolean;
 }
 
-const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
 const lastOf = <T>(list: readonly T[]): T | undefined => list[list.length - 1];
 const exprsOf = ({ stages, stores }: LoopKernel): readonly Expr[] => [...stages.map(({ body }) => body), ...stores.flatMap(storeExprs)];
 const loopsIn = ({ axes, stages, stores }: LoopKernel): readonly Axis[] => [
@@ -149,7 +150,7 @@ class Finder {
     const strides = new Map<number, Axis>();
     for (const { coefficient, factor } of affine(indices[0])?.terms ?? [])
       if (factor.op === "axis" && kernel.axes.includes(factor.axis)) strides.set(coefficient, factor.axis);
-    const length = total / sizeOf(kernel.axes);
+    const length = total / pointCount(kernel.axes);
     // In row-major order, in some order of the axes.
     let stride = length;
     for (const step of [...strides.keys()].sort((a, b) => a - b)) {

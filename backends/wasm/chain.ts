@@ -2,7 +2,9 @@
  * Chains: block by block of rows, each part of the chain for all rows of the block, with their locals in a small array of the thread's own,
  * which stays in the second-level cache. What a product reads across its columns is transposed once, before.
  */
+
 import type { Axis, BufferSpec, ChainKernel, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf, ExprPool } from "../../engine/kernel/simplify.js";
 import { Importer, mapExprs, type Nest } from "../loops/nest.js";
 import { type Code, call, get, i32, int, Locals, ModuleWriter, repeat, set, type ValueType, when } from "./binary.js";
@@ -29,7 +31,6 @@ interface Part extends Nest {
   readonly sums: boolean;
 }
 
-const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
 const upTo = (by: number, size: number): number => Math.ceil(size / by) * by;
 
 export function compileChain(kernel: ChainKernel, { relaxed, shared, constants }: Target): LoopModule {
@@ -127,7 +128,7 @@ class Chain {
     this.rows = rowsOf(this.row.size, this.pitches);
     this.whole = Math.floor(this.row.size / this.rows);
     this.left = this.row.size % this.rows;
-    this.beside = pool.newAxis("beside", sizeOf(this.outer));
+    this.beside = pool.newAxis("beside", pointCount(this.outer));
     const blocks = Math.ceil(this.row.size / this.rows);
     this.shares = this.sums.length === 0 ? blocks : Math.min(blocks, Math.ceil(leastSteps / this.beside.size));
     this.share = pool.newAxis("share", this.shares);
@@ -240,7 +241,7 @@ function transposed(
   // Neighbouring lines lie in different sets of the cache.
   const pitch = line * (2 * Math.floor(Math.ceil(column.size / line) / 2) + 1);
   const index = pool.add(pool.mul(placeOf(pool, order), pool.int(pitch)), pool.axis(column));
-  return [{ load, order: [...order, column], index, length: sizeOf(order) * pitch }];
+  return [{ load, order: [...order, column], index, length: pointCount(order) * pitch }];
 }
 
 const next = (local: number): Code => set(local, int.add(get(local), int.const(1)));

@@ -1,5 +1,7 @@
 /** Template kernels as modules: block by block, four lines are read into an array of the step's own, transformed and written out. */
+
 import type { Axis, BufferSpec, Expr, Store, TemplateKernel } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
 import { position } from "../loops/lines.js";
 import { Importer, type Nest } from "../loops/nest.js";
@@ -20,7 +22,7 @@ export function compileLines(kernel: TemplateKernel, { relaxed, shared, constant
   const space = native ? lineSpace(kernel.template) : null;
   if (space === null || (dtype !== "float32" && dtype !== "int32")) return null;
   const module = new ModuleWriter(shared);
-  const lines = kernel.axes.reduce((product, axis) => product * axis.size, 1);
+  const lines = pointCount(kernel.axes);
   if (lines === 0) return { bytes: module.finish(), phases: [], scratch: [] };
 
   const pool = new ExprPool();

@@ -1,5 +1,7 @@
 /** Template kernels as loops around a transform of the host: gather the lines, transform each, scatter them. */
+
 import type { Axis, BufferSpec, Expr, LoopKernel, Store, TemplateKernel } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
 import { lineLengths, position } from "../loops/lines.js";
 import { Importer } from "../loops/nest.js";
@@ -18,7 +20,7 @@ export function lineKernels(kernel: TemplateKernel): LineKernels {
   const importer = new Importer(pool);
   const [lengthIn, lengthOut] = lineLengths(kernel.template);
   const axes = importer.list(kernel.axes);
-  const lines = kernel.axes.reduce((product, axis) => product * axis.size, 1);
+  const lines = pointCount(kernel.axes);
   const { dtype } = kernel.input;
   const last = kernel.buffers.length;
   const place = (inner: readonly Axis[], length: number): Expr =>

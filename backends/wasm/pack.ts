@@ -2,8 +2,10 @@
  * Packing, for large contractions: an operand that the innermost loops would read in long strides is first copied into panels, in the
  * order in which they read it; and the loops are split so that the panels at work stay in the caches.
  */
+
 import { affine } from "../../engine/kernel/affine.js";
 import type { Axis, Expr, LoadExpr, Stage, Store } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { mapExprs, type Nest } from "../loops/nest.js";
 import { Blocks, pointOf } from "./blocks.js";
@@ -32,8 +34,6 @@ const mostRowElements = 2 ** 17;
 /** Fewer panels could not be shared among threads. */
 const leastPanels = 16;
 
-const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
-
 export function strideOf(index: Expr, axis: Axis): number | null {
   const terms = affine(index)?.terms ?? [];
   if (terms.some(({ factor }) => factor.op !== "axis")) return null;
@@ -59,8 +59,8 @@ function contractionOf(nest: Nest): Contraction | null {
   if (nest.stages.length !== 1 || stage.combine !== "add" || stage.body.op !== "call" || stage.body.fn !== "mul") return null;
   const [x, y] = stage.body.args;
   if (x.op !== "load" || y.op !== "load" || x === y || x.guard !== null || y.guard !== null || stage.body.dtype !== "float32") return null;
-  const rounds = sizeOf(stage.axes);
-  if (sizeOf(nest.axes) * rounds < minWork || rounds < 32 || nest.stores.some((store) => store.axes.length > 0)) return null;
+  const rounds = pointCount(stage.axes);
+  if (pointCount(nest.axes) * rounds < minWork || rounds < 32 || nest.stores.some((store) => store.axes.length > 0)) return null;
   const inner = stage.axes[stage.axes.length - 1];
   const onlyIn = (load: LoadExpr, other: LoadExpr): Axis[] =>
     nest.axes.filter((axis) => axesOf(load).has(axis) && !axesOf(other).has(axis));
@@ -70,10 +70,10 @@ function contractionOf(nest: Nest): Contraction | null {
   const [a, b] = axesOf(y).has(column) ? [x, y] : [y, x];
   if (axesOf(a).has(column)) return null;
   const rowAxes = onlyIn(a, b);
-  if (rowAxes.length === 0 || sizeOf(rowAxes) < minReuse) return null;
+  if (rowAxes.length === 0 || pointCount(rowAxes) < minReuse) return null;
   const isFar = (load: LoadExpr): boolean => Math.abs(strideOf(load.index, inner) ?? 0) >= 16;
   const packB = strideOf(b.index, column) !== 1 || (isFar(b) && rounds >= 128);
-  const packA = isFar(a) && rowAxes[rowAxes.length - 1].size % rows === 0 && sizeOf(onlyIn(b, a)) >= minReuse;
+  const packA = isFar(a) && rowAxes[rowAxes.length - 1].size % rows === 0 && pointCount(onlyIn(b, a)) >= minReuse;
   return { stage, a, b, column, rowAxes, rounds, packA, packB };
 }
 
@@ -83,25 +83,25 @@ function contractionOf(nest: Nest): Contraction | null {
  */
 export function panelPlan(pool: ExprPool, nest: Nest, buffers: number): PlanePlan | null {
   const found = contractionOf(nest);
-  if (found === null || !found.packB || found.packA || sizeOf(found.rowAxes) * found.rounds > mostRowElements) return null;
+  if (found === null || !found.packB || found.packA || pointCount(found.rowAxes) * found.rounds > mostRowElements) return null;
   const { stage, b, column } = found;
   if (stage.axes.some((axis) => !axesOf(b).has(axis))) return null;
   const [panel, lane] = [pool.newAxis(column.name, column.size / columns), pool.newAxis(column.name, columns)];
   const place = pool.add(pool.mul(pool.axis(panel), pool.int(columns)), pool.axis(lane));
   const outer = [...nest.axes.filter((axis) => axis !== column && axesOf(b).has(axis)), panel];
-  if (sizeOf(outer) < leastPanels) return null;
-  const blocks = new Blocks(pool, sizeOf(outer));
+  if (pointCount(outer) < leastPanels) return null;
+  const blocks = new Blocks(pool, pointCount(outer));
   const point = pointOf(pool, outer, blocks.number);
   const there = (e: Expr): Expr => pool.substitute(pool.substitute(e, new Map([[column, place]])), point);
   const order = [...stage.axes, lane];
-  const element = pool.add(pool.mul(pool.axis(blocks.step), pool.int(sizeOf(order))), placeOf(pool, order));
+  const element = pool.add(pool.mul(pool.axis(blocks.step), pool.int(pointCount(order))), placeOf(pool, order));
   const value = there(b);
   const packed = pool.load(buffers, element, "float32");
   const main = mapExprs(nest, (e) => pool.rewrite(there(e), (node) => (node === value ? packed : null)));
   const axes = [...nest.axes.filter((axis) => axis !== column && !outer.includes(axis)), lane];
   return {
     main: { blocks, nests: [copyNest(order, element, buffers, value), { ...main, axes }] },
-    scratch: blocks.steps * sizeOf(order),
+    scratch: blocks.steps * pointCount(order),
   };
 }
 
@@ -127,7 +127,7 @@ export function packNest(pool: ExprPool, nest: Nest, buffers: number): Packed | 
     const order = [...outer, block, ...stage.axes.filter((other) => axesOf(load).has(other)), lane];
     const place = order.reduce((sum, other) => pool.add(pool.mul(sum, pool.int(other.size)), pool.axis(other)), pool.int(0));
     const buffer = buffers + scratch.length;
-    scratch.push(sizeOf(order));
+    scratch.push(pointCount(order));
     const value = pool.substitute(load, map);
     const store: Store = { buffer, axes: [], index: place, value, guard: null };
     nests.push({ axes: order, stages: [], stores: [store] });

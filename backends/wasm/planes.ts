@@ -2,8 +2,10 @@
  * Windows over single planes, as depthwise convolutions and their gradients have them: what the windows of a block cover is copied with
  * its zeros around, once, so that the sums need no tests and any of their axes can be tiled.
  */
+
 import { affine } from "../../engine/kernel/affine.js";
 import type { Axis, Expr, LoadExpr } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { mapExprs, type Nest } from "../loops/nest.js";
 import { Blocks, pointOf } from "./blocks.js";
@@ -15,8 +17,6 @@ const minWork = 2 ** 13;
 const minReuse = 8;
 /** Elements that fit the second-level cache. */
 const mostElements = 2 ** 17;
-
-const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
 
 /** An axis of the points and one of the terms that move through the same dim of the image, in the same direction or against it. */
 interface Pair {
@@ -47,8 +47,8 @@ export function planePlan(pool: ExprPool, nest: Nest, buffers: number): PlanePla
   const outer = nest.axes.filter((axis) => !inner.includes(axis));
   const extra = stage.axes.filter((axis) => axesOf(image).has(axis) && !pairs.some(({ term }) => term === axis));
   const order = [...extra, ...pairs.map(({ both }) => both)];
-  const work = sizeOf(inner) * sizeOf(stage.axes);
-  const size = sizeOf(order);
+  const work = pointCount(inner) * pointCount(stage.axes);
+  const size = pointCount(order);
   if (outer.length === 0 || outer.some((axis) => !axesOf(image).has(axis))) return null;
   if (work < minWork || work < minReuse * size || size > mostElements) return null;
 
@@ -65,7 +65,7 @@ export function planePlan(pool: ExprPool, nest: Nest, buffers: number): PlanePla
   // What the image's tests say of points and terms, they must say of both together.
   if (pool.substitute(whole, together) !== image) return null;
 
-  const blocks = new Blocks(pool, sizeOf(outer));
+  const blocks = new Blocks(pool, pointCount(outer));
   const at = pointOf(pool, outer, blocks.number);
   const element = pool.add(pool.mul(pool.axis(blocks.step), pool.int(size)), placeOf(pool, order));
   const copy = copyNest(order, element, buffers, pool.substitute(whole, at));

@@ -2,7 +2,9 @@
  * Rows that are gone over more than once: what a pass computes at a price and a later one needs again (the exponentials of a softmax) is
  * put down where the kernel's result will be, row by row, while the row is in the nearest cache.
  */
+
 import type { Axis, Expr, Store } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { mapExprs, type Nest, storeExprs } from "../loops/nest.js";
 import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
@@ -13,7 +15,6 @@ import type { BlockPlan } from "./window.js";
 /** Elements of a row below which a call for each pass costs too much. */
 const leastRow = 96;
 
-const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
 const sameAxes = (a: readonly Axis[], b: readonly Axis[]): boolean => a.length === b.length && a.every((axis, i) => axis === b[i]);
 
 /** Null where no pass repeats another's work. */
@@ -21,7 +22,7 @@ export function rowPlan(pool: ExprPool, nest: Nest): BlockPlan | null {
   if (nest.axes.length === 0) return null;
   const parts = splitRows(pool, nest);
   if (parts === null) return null;
-  const blocks = new Blocks(pool, sizeOf(nest.axes));
+  const blocks = new Blocks(pool, pointCount(nest.axes));
   const at = pointOf(pool, nest.axes, blocks.number);
   return { blocks, nests: parts.map((part) => ({ ...mapExprs(part, (e) => pool.substitute(e, at)), axes: [] })) };
 }
@@ -30,7 +31,7 @@ export function rowPlan(pool: ExprPool, nest: Nest): BlockPlan | null {
 export function splitRows(pool: ExprPool, nest: Nest, least = leastRow): readonly [Nest, Nest] | null {
   for (const [number, stage] of nest.stages.entries()) {
     const value = stage.body;
-    if (value.op !== "call" || !isExpensive(value.fn) || value.dtype !== "float32" || sizeOf(stage.axes) < least) continue;
+    if (value.op !== "call" || !isExpensive(value.fn) || value.dtype !== "float32" || pointCount(stage.axes) < least) continue;
     // A sum that all rows share is not to be taken again for each.
     if (nest.axes.some((axis) => !axesOf(value).has(axis))) continue;
     const users = nest.stores.filter((store) => nodesOf(storeExprs(store)).has(value));

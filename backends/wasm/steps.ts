@@ -2,7 +2,9 @@
  * How a nest's work is handed out: the outermost loops are run in *steps*, any range of which can be done by itself, by any thread. Which
  * loops these are follows from the shape alone, and no step divides a sum: results do not depend on who does what.
  */
+
 import type { Axis, Expr } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf } from "../../engine/kernel/simplify.js";
 import type { Loop } from "../loops/clamp.js";
 import { storeExprs } from "../loops/nest.js";
@@ -34,8 +36,6 @@ const enough = 64;
 const leastStep = 400;
 /** Cycles that may be spent again for each range of steps. */
 const mostRepeated = 2000;
-
-const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
 
 export function stepsOf(nest: VectorNest): Steps {
   const groups = groupStages(nest);
@@ -120,13 +120,13 @@ function cyclesOf(roots: readonly Expr[]): number {
 function groupWork({ stages }: Group): number {
   const [first] = stages;
   if (first.kind !== "reduction") return 4;
-  const rounds = sizeOf(first.loops.map((loop) => loop.axis));
+  const rounds = pointCount(first.loops.map((loop) => loop.axis));
   return rounds * (1 + cyclesOf(stages.flatMap((stage) => (stage.kind === "reduction" ? [stage.body] : []))));
 }
 
 function workOf(nest: VectorNest, groups: readonly Group[]): number {
   let sum = 0;
-  for (const group of groups) sum += sizeOf(nest.axes.slice(0, group.depth)) * groupWork(group);
-  for (const store of nest.stores) sum += sizeOf(nest.axes) * sizeOf(store.axes) * (1 + cyclesOf(storeExprs(store)));
+  for (const group of groups) sum += pointCount(nest.axes.slice(0, group.depth)) * groupWork(group);
+  for (const store of nest.stores) sum += pointCount(nest.axes) * pointCount(store.axes) * (1 + cyclesOf(storeExprs(store)));
   return sum;
 }

@@ -2,7 +2,9 @@
  * Register tiling (unroll and jam): several neighbouring points of one or two parallel axes become stages and stores of one point, so
  * that loads which they have in common are loaded once. Every sum keeps its own order.
  */
+
 import type { Axis, Expr, LoadExpr, ScalarFn } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { jam, type Tile, wholeAndLeft } from "../loops/jam.js";
 import { storeExprs } from "../loops/nest.js";
@@ -138,7 +140,7 @@ function unrolling({ axes, lanes, stores }: VectorNest): Tiling {
 
 function chooseTiling(nest: VectorNest): Tiling {
   const reductions = nest.stages.filter(isReduction);
-  const points = nest.axes.reduce((product, axis) => product * axis.size, 1);
+  const points = pointCount(nest.axes);
   const rounds = reductions.reduce((sum, stage) => sum + roundsOf(stage), 0);
   if (nest.stages.length === 0) {
     const across = crossing(nest);

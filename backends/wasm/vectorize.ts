@@ -7,6 +7,7 @@
 import type { DType } from "../../engine/dtype.js";
 import { affine } from "../../engine/kernel/affine.js";
 import type { Axis, Combine, Expr, LoadExpr, Stage, Store } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { type ClampedStage, clampStage, type Loop } from "../loops/clamp.js";
 import { type Nest, storeExprs } from "../loops/nest.js";
@@ -85,10 +86,9 @@ function costOf(roots: readonly Expr[], axis: Axis | null, inner: readonly Axis[
   return sum;
 }
 
-const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
 const lastOf = <T>(list: readonly T[]): T | undefined => list[list.length - 1];
 
-const scalarCost = ({ axes, body }: Stage): number => sizeOf(axes) * (costOf([body], null, axes) + 2);
+const scalarCost = ({ axes, body }: Stage): number => pointCount(axes) * (costOf([body], null, axes) + 2);
 
 /** A stage whose terms are taken four at a time, for one point. */
 function termsCost({ axes, body, combine }: Stage): number {
@@ -96,7 +96,7 @@ function termsCost({ axes, body, combine }: Stage): number {
   // Partial products could overflow where the product in order does not.
   if (last === undefined || last.size < width || combine === "mul") return Infinity;
   const rest = last.size % width;
-  const outer = sizeOf(axes) / last.size;
+  const outer = pointCount(axes) / last.size;
   const rounds = outer * Math.floor(last.size / width);
   return rounds * (costOf([body], last, axes) + 2) + outer * rest * (costOf([body], null, axes) + 2) + 6;
 }
@@ -104,7 +104,7 @@ function termsCost({ axes, body, combine }: Stage): number {
 function storeCost(store: Store, axis: Axis | null, outer: readonly Axis[] = [], crossed: ReadonlySet<Expr> = none): number {
   const stride = axis === null ? 0 : strideOf(store.index, axis);
   const cost = costOf(storeExprs(store), axis, [...outer, ...store.axes], crossed);
-  return sizeOf(store.axes) * (cost + (stride === 0 || stride === 1 ? 1 : stride === null ? 10 : 4));
+  return pointCount(store.axes) * (cost + (stride === 0 || stride === 1 ? 1 : stride === null ? 10 : 4));
 }
 
 /** Elements of a store four at a time along its own last axis, for one point. */
@@ -120,7 +120,7 @@ function stageModes(nest: Nest, axis: Axis): readonly boolean[] {
   nest.stages.forEach((stage, i) => {
     const depends = [...stagesOf(stage.body)];
     const allowed = depends.every((used) => modes[used]);
-    const points = sizeOf(stage.axes) * (costOf([stage.body], axis, stage.axes) + 2);
+    const points = pointCount(stage.axes) * (costOf([stage.body], axis, stage.axes) + 2);
     modes[i] = allowed && width * termsCost(stage) < points;
   });
   return modes;
@@ -138,7 +138,7 @@ function chooseAxis(nest: Nest): Axis | null {
     const modes = stageModes(nest, axis);
     let cost = 2;
     nest.stages.forEach((stage, i) => {
-      cost += modes[i] ? width * termsCost(stage) : sizeOf(stage.axes) * (costOf([stage.body], axis, stage.axes) + 2);
+      cost += modes[i] ? width * termsCost(stage) : pointCount(stage.axes) * (costOf([stage.body], axis, stage.axes) + 2);
     });
     const crossed = crossedBy(nest, axis);
     for (const store of nest.stores) cost += storeCost(store, axis, [], crossed);

@@ -2,7 +2,9 @@
  * Windows as matrices: a convolution, block by block of its result's rows, copies what the windows of a block cover into panels (zeros
  * where they overlap the edge) and multiplies those with the weights, which are copied into panels of their own once.
  */
+
 import type { Axis, BufferSpec, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { mapExprs, type Nest } from "../loops/nest.js";
 import { nodesOf } from "../loops/walk.js";
@@ -33,8 +35,6 @@ const leastBlocks = 4;
 const mostElements = 2 ** 18;
 const rows = 4;
 
-const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
-
 /** The width of panels that wastes least of a row. */
 const widthFor = (size: number): number => (Math.ceil(size / 8) * 8 > Math.ceil(size / 4) * 4 * 1.15 ? 4 : 8);
 
@@ -64,9 +64,9 @@ export function windowPlan(pool: ExprPool, nest: Nest, buffers: number): WindowP
   const [weight, image] = axesOf(y).has(column) ? [x, y] : [y, x];
   if (weight.guard !== null || !isWindow(image, column, stage.axes) || [...nodesOf([x, y])].some(divides)) return null;
   const row = nest.axes.findLast((axis) => axesOf(weight).has(axis) && !axesOf(image).has(axis));
-  const terms = sizeOf(stage.axes);
+  const terms = pointCount(stage.axes);
   if (row === undefined || row.size % rows !== 0 || row.size < minReuse || terms < minTerms) return null;
-  if (sizeOf(nest.axes) * terms < minWork || column.size * terms > mostElements) return null;
+  if (pointCount(nest.axes) * terms < minWork || column.size * terms > mostElements) return null;
 
   const lane = pool.newAxis("lane", widthFor(column.size));
   const panel = pool.newAxis(column.name, Math.ceil(column.size / lane.size));
@@ -81,8 +81,8 @@ export function windowPlan(pool: ExprPool, nest: Nest, buffers: number): WindowP
   const weights = copyNest(weightOrder, place(weightOrder), buffers, pool.substitute(weight, split));
 
   const outer = nest.axes.filter((axis) => axis !== row && axis !== column);
-  if (sizeOf(outer) < leastBlocks || outer.some((axis) => !axesOf(image).has(axis))) return null;
-  const blocks = new Blocks(pool, sizeOf(outer));
+  if (pointCount(outer) < leastBlocks || outer.some((axis) => !axesOf(image).has(axis))) return null;
+  const blocks = new Blocks(pool, pointCount(outer));
   const point = pointOf(pool, outer, blocks.number);
   const at = new Map<Axis, Expr>([...point, ...split, [column, joined(panel, lane)]]);
   const exists = pool.lt(joined(panel, lane), pool.int(column.size));
@@ -90,7 +90,7 @@ export function windowPlan(pool: ExprPool, nest: Nest, buffers: number): WindowP
   const covered = pool.substitute(image, at) as LoadExpr;
   const guard = isExact ? covered.guard : covered.guard === null ? exists : pool.and(covered.guard, exists);
   const order = [panel, ...stage.axes, lane];
-  const element = pool.add(pool.mul(pool.axis(blocks.step), pool.int(sizeOf(order))), place(order));
+  const element = pool.add(pool.mul(pool.axis(blocks.step), pool.int(pointCount(order))), place(order));
   const copy = copyNest(order, element, buffers + 1, pool.load(covered.buffer, covered.index, covered.dtype, guard));
 
   const packed = new Map<Expr, Expr>([
@@ -104,7 +104,7 @@ export function windowPlan(pool: ExprPool, nest: Nest, buffers: number): WindowP
   return {
     weights,
     main: { blocks, nests: [copy, { axes: [panel, group, member, lane], stages: moved.stages, stores }] },
-    scratch: [sizeOf(weightOrder), blocks.steps * sizeOf(order)],
+    scratch: [pointCount(weightOrder), blocks.steps * pointCount(order)],
   };
 }
 

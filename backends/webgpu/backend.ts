@@ -1,7 +1,9 @@
 /** The `webgpu` backend: every kernel becomes a WGSL compute shader, in Node (package `webgpu`) and in browsers alike. */
+
 import { type DType, hostArray, type TypedArray } from "../../engine/dtype.js";
 import { BackendError } from "../../engine/errors.js";
 import type { Kernel, Template } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import type { Backend, BackendLimits, BufferHandle, Executable, Launch, LaunchTime } from "../backend.js";
 import { type AdapterOptions, type Opened, openDevice, reasonOf, usage } from "./adapter.js";
 import { emitLoops } from "./emit.js";
@@ -212,7 +214,7 @@ class WebgpuBackend implements Backend {
       const bytes = length * elementBytes[dtype];
       if (bytes > maxBufferBytes) return `a buffer of ${bytes} bytes; ${maxBufferBytes} are allowed`;
     }
-    const points = kernel.axes.reduce((product, axis) => product * axis.size, 1);
+    const points = pointCount(kernel.axes);
     return points <= maxPoints ? true : `${points} points; ${maxPoints} are allowed`;
   }
 

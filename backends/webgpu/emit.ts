@@ -1,13 +1,15 @@
 /** Kernels as WGSL: one invocation for each point of the parallel axes, or for a tile of them; stages and inner axes of stores as loops. */
+
 import type { Expr, LoopKernel, Store } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { identityOf } from "../../engine/kernel/scalar.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
 import { Importer, mergeAxes, type Nest, storeExprs } from "../loops/nest.js";
 import { loadsOf } from "../loops/walk.js";
 import { atom, binary, combined, type Text, typeOf } from "./scalar.js";
-import { defineAxes, type Program, pointsOf, shader } from "./shader.js";
+import { defineAxes, type Program, shader } from "./shader.js";
 import { Sharing } from "./sharing.js";
-import { type GpuNest, type GpuStage, gpuNest, groupsOf, present, type Round, teamSize } from "./stages.js";
+import { type GpuNest, type GpuStage, gpuNest, groupsOf, isTrue, present, type Round, teamSize } from "./stages.js";
 import { applySchedule, canShare, type Machine, schedules } from "./tile.js";
 import { Writer } from "./writer.js";
 
@@ -26,7 +28,7 @@ export function emitLoops(kernel: LoopKernel, machine: Machine, choice = 0): Pro
   const last = tiled.axes.at(-1);
   const sharing = last !== undefined && canShare(last.size, machine) ? new Sharing(pool, writer, machine.members, last) : null;
   emitNest(writer, tiled, sharing);
-  return shader(kernel.buffers, writer, { points: pointsOf(tiled.axes), fullGroups: machine.fullGroups });
+  return shader(kernel.buffers, writer, { points: pointCount(tiled.axes), fullGroups: machine.fullGroups });
 }
 
 /** Numbers of schedules that are worth a measurement: of those of about one size the best by estimate, in the order of estimates. */
@@ -51,8 +53,8 @@ function prepared(kernel: LoopKernel, machine: Machine): { readonly pool: ExprPo
 
 /** Whether a workgroup takes each point, as there are few points with long sums. It depends on the shape, and on the kind of adapter. */
 function wantsTeam({ axes, stages }: Nest, { teams }: Machine): boolean {
-  const terms = Math.max(0, ...stages.map((stage) => pointsOf(stage.axes)));
-  return pointsOf(axes) <= teams && terms >= longSum;
+  const terms = Math.max(0, ...stages.map((stage) => pointCount(stage.axes)));
+  return pointCount(axes) <= teams && terms >= longSum;
 }
 
 /**
@@ -74,7 +76,7 @@ function emitTeams({ buffers }: LoopKernel, nest: GpuNest): Program {
     writeMeeting(writer, nest.stages, group, lanes);
   }
   writeStores(writer, nest.stores, lanes);
-  return shader(buffers, writer, { points: pointsOf(nest.axes), groupPerPoint: lanes, declarations });
+  return shader(buffers, writer, { points: pointCount(nest.axes), groupPerPoint: lanes, declarations });
 }
 
 function writeMeeting(writer: Writer, stages: readonly GpuStage[], group: readonly number[], lanes: number): void {
@@ -103,8 +105,6 @@ const stageExprs = ({ loops, rounds }: GpuStage): readonly Expr[] => [
   ...loops.flatMap((loop) => [loop.lower, loop.upper, loop.condition]),
   ...present(rounds).flatMap(({ condition, body }) => [condition, body]),
 ];
-
-const isTrue = (e: Expr): boolean => e.op === "const" && e.value !== 0;
 
 function writeGroup(writer: Writer, all: readonly GpuStage[], numbers: readonly number[], lanes = 1, sharing: Sharing | null = null): void {
   const stages = numbers.map((i) => all[i]);

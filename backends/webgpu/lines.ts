@@ -2,13 +2,15 @@
  * Templates of whole lines. A short transform is straight-line code of one invocation; a longer one is done by a workgroup, pass by pass
  * through its shared memory (Stockham's order, which needs no reversal of digits). Running sums are sums of blocks, as other long sums are.
  */
+
 import type { Axis, Expr, Template, TemplateKernel } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
 import { Importer, storeExprs } from "../loops/nest.js";
 import { type Complex, isShort, leaf, nameOf, radicesOf, root, statements, transform } from "./butterfly.js";
 import { writeStoreGroup } from "./emit.js";
 import { atom, typeOf } from "./scalar.js";
-import { defineAxes, type Program, pointsOf, shader } from "./shader.js";
+import { defineAxes, type Program, shader } from "./shader.js";
 import type { Machine } from "./tile.js";
 import { Writer } from "./writer.js";
 
@@ -105,7 +107,7 @@ function emitShort(line: Line, template: Fourier, machine: Machine): Program {
   });
   // All inputs are in registers by now, so that stores may overwrite them.
   for (const group of stores) writeStoreGroup(writer, group);
-  return shader(line.kernel.buffers, writer, { points: pointsOf(line.axes), fullGroups: machine.fullGroups });
+  return shader(line.kernel.buffers, writer, { points: pointCount(line.axes), fullGroups: machine.fullGroups });
 }
 
 /** The complex line of a template whose element `i` is `element(i)`. */
@@ -180,7 +182,7 @@ function emitPasses(line: Line, template: Fourier, machine: Machine): Program {
   const sign = signOf(template);
   const roots = Float32Array.from({ length: 2 * n }, (_, i) => root(n, i >> 1, sign)[i & 1]);
   return shader(line.kernel.buffers, writer, {
-    points: pointsOf(line.axes),
+    points: pointCount(line.axes),
     groupPerPoint: size,
     declarations: [`var<workgroup> line: array<vec2f, ${2 * n}>;`],
     constants: { key: `roots ${n} ${sign}`, values: roots },
@@ -266,5 +268,5 @@ function emitScan(line: Line, template: Extract<Template, { name: "scan" }>, mac
   writer.close();
   writer.line("before += part;");
   writer.close();
-  return shader(line.kernel.buffers, writer, { points: pointsOf(line.axes), fullGroups: machine.fullGroups });
+  return shader(line.kernel.buffers, writer, { points: pointCount(line.axes), fullGroups: machine.fullGroups });
 }

@@ -26,8 +26,6 @@ export interface Program {
 
 export const maxPoints = maxGroups * maxGroups;
 
-export const pointsOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
-
 export interface ShaderOptions {
   readonly points: number;
   /** Workgroups from which on they have their full size. */

@@ -2,15 +2,17 @@
  * Stages as shaders run them: loops, of which the last may be unrolled by a fixed number of rounds, and sums of sums where a sum is long.
  * How a sum falls into parts depends on the kernel's shape alone, so that every schedule of a kernel adds in the same order.
  */
+
 import { conjuncts } from "../../engine/kernel/affine.js";
 import type { Axis, Combine, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { clampStage, type Loop, required } from "../loops/clamp.js";
 import type { Nest } from "../loops/nest.js";
 import { loadsOf, stagesOf } from "../loops/walk.js";
 
-/** Sums of more terms than this are sums of sums of so many. */
-const block = 256;
+/** Partial sums have no fewer rounds. */
+const fewestRounds = 12;
 /** Windows no wider than this are unrolled whole. */
 const widestWindow = 11;
 
@@ -39,8 +41,6 @@ export interface GpuNest {
   readonly weakened: ReadonlySet<LoadExpr>;
 }
 
-const sizeOf = (axes: readonly Axis[]): number => axes.reduce((product, axis) => product * axis.size, 1);
-
 /** Invocations of a workgroup that share a point, at most. */
 export const teamSize = 64;
 
@@ -50,7 +50,7 @@ export const teamSize = 64;
  */
 export function gpuNest(pool: ExprPool, nest: Nest, team: boolean): GpuNest {
   const weakened = new Set<LoadExpr>();
-  const pieces = new Map<Axis, readonly Axis[]>();
+  const pieces = new Pieces(pool);
   const before = loadsOf(nest.stages.map((stage) => stage.body));
   const stages = nest.stages.map((stage) => {
     const inner = stage.axes.at(-1);
@@ -68,12 +68,8 @@ export function gpuNest(pool: ExprPool, nest: Nest, team: boolean): GpuNest {
       presence: presence.reduce((all, condition) => pool.and(all, condition), pool.bool(true)),
       body: clamped.body,
     };
-    return (team ? splitForTeam : splitLong)(pool, pieces, {
-      loops: clamped.loops,
-      split: null,
-      combine: clamped.combine,
-      rounds: [round],
-    });
+    const plain: GpuStage = { loops: clamped.loops, split: null, combine: clamped.combine, rounds: [round] };
+    return team ? splitForTeam(pool, pieces, plain) : splitLong(pool, pieces, inFours(pool, pieces, plain));
   });
   return { axes: nest.axes, stages, stores: nest.stores, weakened };
 }
@@ -82,81 +78,98 @@ export function gpuNest(pool: ExprPool, nest: Nest, team: boolean): GpuNest {
 const isStrided = (condition: Expr): boolean =>
   conjuncts(condition).some((e) => e.op === "call" && e.fn === "eq" && e.args[0].op === "call" && e.args[0].fn === "mod");
 
-const isWhole = ({ axis, lower, upper, step, condition }: Loop): boolean =>
-  step === 1 &&
-  lower.op === "const" &&
-  lower.value === 0 &&
-  upper.op === "const" &&
-  upper.value === axis.size &&
-  condition.op === "const" &&
-  condition.value !== 0;
+const beginsAtZero = ({ lower, step, condition }: Loop): boolean =>
+  step === 1 && lower.op === "const" && lower.value === 0 && isTrue(condition);
 
-/** The innermost loops that together are short enough get sums of their own: for accuracy's sake, and whatever is combined, so that all share loops. */
-function splitLong(pool: ExprPool, pieces: Map<Axis, readonly Axis[]>, stage: GpuStage): GpuStage {
-  const { loops, combine, rounds } = stage;
-  if (sizeOf(loops.map((loop) => loop.axis)) <= block) return stage;
-  const last = loops.length - 1;
-  const inner = loops[last];
-  if (inner.axis.size > 2 * block && isWhole(inner)) {
-    const { name, size } = inner.axis;
-    const terms = partOf(size);
-    const [outer, part] = pieces.get(inner.axis) ?? [pool.newAxis(name, Math.ceil(size / terms)), pool.newAxis(name, terms)];
-    pieces.set(inner.axis, [outer, part]); // stages that share a loop still do
-    const from = pool.mul(pool.axis(outer), pool.int(terms));
-    const whole = (axis: Axis, upper: Expr): Loop => ({ ...inner, axis, upper });
-    const parts = [
-      ...loops.slice(0, last),
-      whole(outer, pool.int(outer.size)),
-      whole(part, size % terms === 0 ? pool.int(terms) : pool.min(pool.int(terms), pool.sub(pool.int(size), from))),
-    ];
-    const map = new Map([[inner.axis, pool.add(from, pool.axis(part))]]);
-    return { loops: parts, split: last + 1, combine, rounds: rounds.map((round) => mapRound(round, (e) => pool.substitute(e, map))) };
+const isWhole = (loop: Loop): boolean => beginsAtZero(loop) && loop.upper.op === "const" && loop.upper.value === loop.axis.size;
+
+/** The axes into which loops fall: the same for all stages that share a loop, so that they still do. */
+class Pieces {
+  private readonly known = new Map<string, readonly Axis[]>();
+
+  constructor(private readonly pool: ExprPool) {}
+
+  of({ id, name }: Axis, ...sizes: readonly number[]): readonly Axis[] {
+    const key = [id, ...sizes].join();
+    const axes = this.known.get(key) ?? sizes.map((size) => this.pool.newAxis(name, size));
+    this.known.set(key, axes);
+    return axes;
   }
-  let terms = 1;
-  for (let i = last; i > 0; i--) {
-    terms *= loops[i].axis.size;
-    if (terms >= block / 8 || i === 1) return { ...stage, split: i };
-  }
-  return stage;
 }
 
-/** Terms of each part of a long sum: a divisor where there is one of about the right size, so that all parts are alike. */
-function partOf(size: number): number {
-  for (let terms = block; terms >= block / 2; terms--) if (size % terms === 0) return terms;
-  return block;
+/** Four values a round, combined by twos: at no cost, and with smaller errors, as fewer are added in a row. Whatever is combined, so that all share loops. */
+function inFours(pool: ExprPool, pieces: Pieces, stage: GpuStage): GpuStage {
+  const { loops, combine, rounds } = stage;
+  const [{ body, condition, presence }] = rounds;
+  const inner = loops.at(-1);
+  if (inner === undefined || body.dtype === "bool" || !isTrue(condition) || !isTrue(presence) || !isWhole(inner)) return stage;
+  const { size } = inner.axis;
+  if (size < 16 || size % 4 !== 0) return stage;
+  const [outer] = pieces.of(inner.axis, size / 4);
+  const first = pool.mul(pool.axis(outer), pool.int(4));
+  const [a, b, c, d] = [0, 1, 2, 3].map((i) => pool.substitute(body, new Map([[inner.axis, pool.add(first, pool.int(i))]])));
+  const both = (x: Expr, y: Expr): Expr => pool.call(combine, [x, y]);
+  return {
+    ...stage,
+    loops: [...loops.slice(0, -1), { ...inner, axis: outer, upper: pool.int(size / 4) }],
+    rounds: [{ condition, presence, body: both(both(a, b), both(c, d)) }],
+  };
+}
+
+/** Long sums are sums of sums, about as many as each has rounds: for accuracy's sake, and whatever is combined, so that all share loops. */
+function splitLong(pool: ExprPool, pieces: Pieces, stage: GpuStage): GpuStage {
+  const { loops, rounds } = stage;
+  const all = roundsOf(loops);
+  if (all <= 2 * fewestRounds) return stage;
+  const last = loops.length - 1;
+  const inner = loops[last];
+  const { size } = inner.axis;
+  const terms = partOf(size, all);
+  if (2 * terms <= size && beginsAtZero(inner)) {
+    const [outer, part] = pieces.of(inner.axis, Math.ceil(size / terms), terms);
+    const from = pool.mul(pool.axis(outer), pool.int(terms));
+    const isEven = isWhole(inner) && size % terms === 0;
+    const upper = isEven ? pool.int(terms) : pool.min(pool.int(terms), pool.sub(inner.upper, from));
+    const parts = [...loops.slice(0, last), { ...inner, axis: outer, upper: pool.int(outer.size) }, { ...inner, axis: part, upper }];
+    const map = new Map([[inner.axis, pool.add(from, pool.axis(part))]]);
+    return { ...stage, loops: parts, split: last + 1, rounds: rounds.map((round) => mapRound(round, (e) => pool.substitute(e, map))) };
+  }
+  let split: number | null = null;
+  let inARow = all;
+  for (let i = last; i > 0; i--) {
+    const inPart = roundsOf(loops.slice(i));
+    if (inPart + all / inPart >= inARow) continue;
+    inARow = inPart + all / inPart;
+    split = i;
+  }
+  return { ...stage, split };
+}
+
+const roundsOf = (loops: readonly Loop[]): number => pointCount(loops.map(({ axis }) => axis));
+
+/** Rounds of each part of an axis in a sum of so many: a divisor where there is one of about the right size, so that all parts are alike. */
+function partOf(size: number, all: number): number {
+  const most = Math.round(1.5 * Math.max(fewestRounds, Math.sqrt(all)));
+  for (let terms = most; terms >= most / 2; terms--) if (size % terms === 0) return terms;
+  return most;
 }
 
 /** Element k of the innermost loop is for member k mod the team's size, so that neighbours read neighbours. */
-function splitForTeam(pool: ExprPool, pieces: Map<Axis, readonly Axis[]>, stage: GpuStage): GpuStage {
-  const { loops, rounds } = stage;
-  const inner = loops.at(-1);
+function splitForTeam(pool: ExprPool, pieces: Pieces, stage: GpuStage): GpuStage {
+  const inner = stage.loops.at(-1);
   if (inner === undefined || inner.axis.size <= teamSize || !isWhole(inner)) return splitLong(pool, pieces, stage);
-  const { name, size } = inner.axis;
+  const { size } = inner.axis;
   const turns = Math.ceil(size / teamSize);
-  const blocks = turns > 2 * block ? Math.ceil(turns / block) : 1;
-  const axes = pieces.get(inner.axis) ?? [
-    pool.newAxis("member", teamSize),
-    pool.newAxis(name, blocks),
-    pool.newAxis(name, blocks > 1 ? block : turns),
-  ];
-  pieces.set(inner.axis, axes);
-  const [member, outer, part] = axes;
-  const before = blocks > 1 ? pool.mul(pool.axis(outer), pool.int(block)) : pool.int(0);
+  const [member, turn] = pieces.of(inner.axis, teamSize, turns);
   const own = pool.idiv(pool.sub(pool.int(size + teamSize - 1), pool.axis(member)), pool.int(teamSize));
-  const left = size % teamSize === 0 ? pool.int(turns) : own;
-  const whole = (axis: Axis, upper: Expr = pool.int(axis.size)): Loop => ({ ...inner, axis, upper });
-  const rest = loops.slice(0, -1);
-  const last = whole(part, blocks > 1 ? pool.min(pool.int(block), pool.sub(left, before)) : left);
-  const turn = pool.add(before, pool.axis(part));
-  const map = new Map([[inner.axis, pool.add(pool.mul(turn, pool.int(teamSize)), pool.axis(member))]]);
-  const divided = [whole(member), ...rest, ...(blocks > 1 ? [whole(outer)] : []), last];
-  const long = sizeOf(divided.slice(1).map((loop) => loop.axis)) > block;
-  return {
+  const upper = size % teamSize === 0 ? pool.int(turns) : own;
+  const map = new Map([[inner.axis, pool.add(pool.mul(pool.axis(turn), pool.int(teamSize)), pool.axis(member))]]);
+  const { loops, split, rounds } = splitLong(pool, pieces, {
     ...stage,
-    loops: divided,
-    split: long && divided.length > 2 ? divided.length - 1 : null,
-    rounds: rounds.map((round) => mapRound(round, (e) => pool.substitute(e, map))),
-  };
+    loops: [...stage.loops.slice(0, -1), { ...inner, axis: turn, upper }],
+    rounds: stage.rounds.map((round) => mapRound(round, (e) => pool.substitute(e, map))),
+  });
+  return { ...stage, loops: [{ ...inner, axis: member, upper: pool.int(teamSize) }, ...loops], split: split && split + 1, rounds };
 }
 
 export const mapRound = ({ condition, presence, body }: Round, fn: (e: Expr) => Expr): Round => ({
@@ -165,6 +178,7 @@ export const mapRound = ({ condition, presence, body }: Round, fn: (e: Expr) => 
   body: fn(body),
 });
 
+export const isTrue = (e: Expr): boolean => e.op === "const" && e.value !== 0;
 const isFalse = (e: Expr): boolean => e.op === "const" && e.value === 0;
 
 /** Rounds that may count. */

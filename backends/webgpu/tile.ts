@@ -2,9 +2,11 @@
  * Register tiling (unroll and jam): several neighbouring points of one or two parallel axes become stages and stores of one invocation, so
  * that what they have in common is loaded once. Every sum keeps its own order. What pays is a matter of the adapter: see {@link Machine}.
  */
+
 import { isFloating } from "../../engine/dtype.js";
 import { affine } from "../../engine/kernel/affine.js";
 import type { Axis, BufferSpec, CallExpr, Expr, LoadExpr } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
 import { jam, type Tile } from "../loops/jam.js";
 import { storeExprs } from "../loops/nest.js";
@@ -113,9 +115,6 @@ interface Shape {
   readonly fold: number;
 }
 
-const productOf = (sizes: readonly number[]): number => sizes.reduce((product, size) => product * size, 1);
-const sizeOf = (axes: readonly Axis[]): number => productOf(axes.map(({ size }) => size));
-
 /** All schedules of a kernel that are not too long, the one that should be fastest first. */
 export function schedules(nest: GpuNest, buffers: readonly BufferSpec[], machine: Machine): readonly Schedule[] {
   const groups = groupsOf(nest.stages);
@@ -169,7 +168,7 @@ function shapeOf(nest: GpuNest, group: readonly number[]): Shape {
   return {
     group,
     loops: sizes,
-    rounds: productOf(sizes),
+    rounds: pointCount(loops.map(({ axis }) => axis)),
     inner,
     bounds: boundsOf(stages[0]),
     unrolls: (by) => unrollings(stages[0]).includes(by),
@@ -180,11 +179,11 @@ function shapeOf(nest: GpuNest, group: readonly number[]): Shape {
 
 /** Of the stores that go through the most elements a point. */
 function shapeOfStores({ stores }: GpuNest): Shape {
-  const main = stores.reduce((most, store) => (sizeOf(store.axes) > sizeOf(most.axes) ? store : most));
+  const main = stores.reduce((most, store) => (pointCount(store.axes) > pointCount(most.axes) ? store : most));
   return {
     group: [],
     loops: main.axes.map(({ size }) => size),
-    rounds: sizeOf(main.axes),
+    rounds: pointCount(main.axes),
     inner: main.axes.at(-1) ?? null,
     bounds: new Set(),
     unrolls: (by) => storeUnrolls(main, by),

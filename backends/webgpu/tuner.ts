@@ -2,12 +2,14 @@
  * The tuner: which of a kernel's schedules is the fastest, found out by running them. All of them give the same bits (`tile.ts`), so that a
  * measurement decides on time alone.
  */
+
 import type { LoopKernel } from "../../engine/kernel/ir.js";
+import { pointCount } from "../../engine/kernel/points.js";
 import { usage } from "./adapter.js";
 import { contenders, emitLoops } from "./emit.js";
 import type { Pipelines } from "./pipelines.js";
 import { inScopes } from "./scopes.js";
-import { type Program, pointsOf } from "./shader.js";
+import type { Program } from "./shader.js";
 import type { Staging } from "./staging.js";
 import type { Machine } from "./tile.js";
 import { type Encode, runTimed } from "./timing.js";
@@ -93,8 +95,8 @@ function fastest(times: readonly (number | null)[]): number | null {
 }
 
 function workOf({ axes, stages, stores }: LoopKernel): number {
-  const terms = [...stages, ...stores].reduce((sum, { axes: inner }) => sum + pointsOf(inner), 0);
-  return pointsOf(axes) * terms;
+  const terms = [...stages, ...stores].reduce((sum, { axes: inner }) => sum + pointCount(inner), 0);
+  return pointCount(axes) * terms;
 }
 
 /** Two FNV-1a hashes of 32 bits. Texts that share it would share a schedule, and lose time only. */

@@ -9,7 +9,7 @@ import { OpError } from "../errors.js";
 import { mul } from "../functional/elementwise.js";
 import { matmul } from "../functional/linalg.js";
 import { reshape } from "../functional/movement.js";
-import { type Shape, showShape } from "../shape.js";
+import { numel, type Shape, showShape } from "../shape.js";
 import { apply, fromHost, type Tensor } from "../tensor.js";
 import { cast } from "./cast.js";
 import { eq, logicalOr, where } from "./elementwise-logic.js";
@@ -32,7 +32,7 @@ function outerShape(op: string, { shape, dtype }: Spec, line: Shape): Shape {
 /** The lines of `x` times a matrix [numbers in, numbers out], whose entries `fill` gives for (in, out). */
 function timesMatrix(x: Tensor, lineIn: Shape, lineOut: Shape, fill: (from: number, to: number) => number): Tensor {
   const outer = x.shape.slice(0, x.ndim - lineIn.length);
-  const [rows, columns] = [lineIn, lineOut].map((line) => line.reduce((n, size) => n * size, 1));
+  const [rows, columns] = [lineIn, lineOut].map(numel);
   const values = hostArray(x.dtype, rows * columns);
   for (let i = 0; i < values.length; i++) values[i] = fill(Math.floor(i / columns), i % columns);
   const matrix = fromHost(values, [rows, columns], x.dtype, x.device);

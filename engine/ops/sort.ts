@@ -10,7 +10,7 @@ import { hostArray, isFloating, numbers, type TypedArray } from "../dtype.js";
 import { OpError } from "../errors.js";
 import type { Expr } from "../kernel/ir.js";
 import type { ExprPool } from "../kernel/simplify.js";
-import { normalizeDim, type Shape, sameShape, showShape } from "../shape.js";
+import { normalizeDim, numel, type Shape, sameShape, showShape } from "../shape.js";
 import { apply, type Tensor } from "../tensor.js";
 import { cast } from "./cast.js";
 import { checkInteger, checkOptions, checkTensor } from "./check.js";
@@ -114,7 +114,7 @@ export const reorderOp: OpRecord<{ readonly dim: number }> = defineOp<{ readonly
 /** Order and places of every line, by the comparison of `rank`. */
 function orderOnHost(x: TypedArray, shape: Shape, dim: number, descending: boolean, k: number): Int32Array[] {
   const n = shape[dim];
-  const step = shape.slice(dim + 1).reduce((count, size) => count * size, 1);
+  const step = numel(shape.slice(dim + 1));
   const before = (a: number, b: number): boolean => !Number.isNaN(a) && (Number.isNaN(b) || a < b);
   const outer = x.length / Math.max(n * step, 1);
   const [order, place] = [new Int32Array(outer * k * step), new Int32Array(x.length)];

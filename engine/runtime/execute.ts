@@ -1,4 +1,5 @@
 /** Runs plans in order on one backend. Where everything is compiled and no host call waits, a plan is posted at once. */
+
 import { type Backend, type BufferHandle, type Executable, type Launch, type LaunchTime, sourceText } from "../../backends/backend.js";
 import { debugLevel, debugLog, shownKernel } from "../debug.js";
 import { hostArray, type TypedArray } from "../dtype.js";
@@ -6,6 +7,7 @@ import { BackendError, InternalError } from "../errors.js";
 import { kernelKey } from "../kernel/canon.js";
 import type { HostFunction } from "../ops/host.js";
 import type { HostStep, KernelStep, Plan } from "../schedule/plan.js";
+import { numel } from "../shape.js";
 import type { CompiledPlan } from "./cache.js";
 import type { BufferPool } from "./storage.js";
 
@@ -247,17 +249,16 @@ export class Executor {
   }
 
   private async call(step: HostStep, slots: readonly BufferHandle[], fn: HostFunction): Promise<void> {
-    const length = (shape: readonly number[]): number => shape.reduce((n, size) => n * size, 1);
     // What has no elements has no buffer.
     const inputs = await Promise.all(
       step.inputs.map(({ slot, shape, dtype }) =>
-        length(shape) === 0 ? hostArray(dtype, 0) : this.backend.download(slots[slot], length(shape)),
+        numel(shape) === 0 ? hostArray(dtype, 0) : this.backend.download(slots[slot], numel(shape)),
       ),
     );
     const results = await fn(inputs);
     for (const output of step.outputs) {
       const data = results[output.output];
-      if (data === undefined || data.length !== length(output.shape)) {
+      if (data === undefined || data.length !== numel(output.shape)) {
         throw new InternalError(
           `host function ${step.name} gave ${data?.length ?? "no"} elements for output ${output.output}, which has shape [${output.shape.join(", ")}]`,
         );

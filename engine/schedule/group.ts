@@ -3,7 +3,9 @@
  * point of the kernel's axes where the definition needs it: as the epilogue of a reduction, as a further store over the same axes, as a
  * further reduction over the same rows, or as the row that is written once its reductions are known. Every refusal leaves its reason.
  */
+
 import type { Axis, Expr, RefExpr } from "../kernel/ir.js";
+import { pointCount } from "../kernel/points.js";
 import type { ExprPool } from "../kernel/simplify.js";
 import type { Definition, HostDefinition, MapDefinition, PartDefinition, ReduceDefinition } from "./define.js";
 import {
@@ -14,7 +16,6 @@ import {
   rowOf,
   type SoloGroup,
   sharesRow,
-  sizeOf,
   splitAxis,
   structureOf,
 } from "./loop-group.js";
@@ -168,10 +169,11 @@ export class Grouper {
 
   /** Elementwise work that reads a value where another kernel of elementwise work reads it too: one pass over the value serves both. */
   private joinSibling(d: MapDefinition, reads: Refs): boolean {
-    const elements = sizeOf(d.axes);
+    const elements = pointCount(d.axes);
     for (const [value, refs] of reads) {
       for (const group of this.readers.get(value) ?? []) {
-        if (sizeOf(group.axes) !== elements || !group.members.every((m) => m.definition.kind === "map" && m.inner.length === 0)) continue;
+        if (pointCount(group.axes) !== elements || !group.members.every((m) => m.definition.kind === "map" && m.inner.length === 0))
+          continue;
         // Whether it can read the group's own values was tried before, and refused.
         if ([...reads.keys()].some((read) => this.homes.get(read)?.has(group))) continue;
         const there = group.members.map((m) => refsOf(m.expr).get(value)?.[0]).find((ref) => ref !== undefined);
@@ -226,17 +228,17 @@ export class Grouper {
     if (typeof match === "string") return match;
 
     const row = rowOf(group);
-    const innerSize = sizeOf(match.inner);
+    const innerSize = pointCount(match.inner);
     if (d.kind === "reduce") {
       if (contraction !== null) return `${contraction} ends its kernel with single elements, and the sum needs many`;
       if (row === null) return "the values it reads are computed point by point, and a reduction needs whole rows of them";
-      if (sizeOf(d.reduceAxes) !== row) return `rows differ: ${sizeOf(d.reduceAxes)} elements here, ${row} there`;
+      if (pointCount(d.reduceAxes) !== row) return `rows differ: ${pointCount(d.reduceAxes)} elements here, ${row} there`;
       if (match.inner.length > 0) return "the reduction has more results than the kernel has rows";
     } else if (match.inner.length > 0) {
       if (row === null || contraction !== null) return "each element it reads is used many times";
       if (innerSize !== row) return `rows differ: ${innerSize} elements here, ${row} there`;
       if (!sharesRow(group, reads)) return "it reads none of the rows that the kernel reduces";
-      if (row > (sizeOf(group.axes) === 1 ? MAX_LONE_ROW : MAX_ROW)) return `rows of ${row} elements are too long for one kernel`;
+      if (row > (pointCount(group.axes) === 1 ? MAX_LONE_ROW : MAX_ROW)) return `rows of ${row} elements are too long for one kernel`;
     }
     const refusal = this.refusal(group, reads);
     if (refusal !== null) return refusal;
@@ -291,7 +293,7 @@ export class Grouper {
   ): string | null {
     if (structureOf(into) !== null || structureOf(from) !== null)
       return `${structureOf(from) ?? structureOf(into)} has a kernel of its own`;
-    if (rowOf(into) === null || rowOf(into) !== rowOf(from) || sizeOf(into.axes) !== sizeOf(from.axes)) return "rows differ";
+    if (rowOf(into) === null || rowOf(into) !== rowOf(from) || pointCount(into.axes) !== pointCount(from.axes)) return "rows differ";
     const hosted: { member: Member; ref: RefExpr }[] = [];
     for (const [value, refs] of reads) {
       if (!this.homes.get(value)?.has(from)) continue;

@@ -1,8 +1,10 @@
 /** One group → one kernel: refs become loads, results of stages, or the expressions of values computed in the same kernel. */
+
 import { bytesOf } from "../dtype.js";
 import { InternalError } from "../errors.js";
 import type { Node } from "../graph.js";
 import type { Axis, BufferSpec, Expr, Kernel, RefExpr, ScalarFn, Stage, Store } from "../kernel/ir.js";
+import { pointCount } from "../kernel/points.js";
 import type { ExprPool } from "../kernel/simplify.js";
 import { axesOf } from "../kernel/simplify.js";
 import { numel, strides } from "../shape.js";
@@ -82,7 +84,7 @@ function buildLine(
     value: pool.acc(0, d.dtype),
     guard: null,
   };
-  const rows = d.outer.reduce((n, axis) => n * axis.size, 1);
+  const rows = pointCount(d.outer);
   const kernel: Kernel = {
     kind: "template",
     name: `${d.template.name}_${rows}x${d.lineOut.map((axis) => axis.size).join("x")}`,

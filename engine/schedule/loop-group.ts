@@ -1,5 +1,7 @@
 /** Definitions that become one kernel: the group, and what can be asked of it. */
+
 import type { Axis, Expr, Structure } from "../kernel/ir.js";
+import { pointCount } from "../kernel/points.js";
 import type { ExprPool } from "../kernel/simplify.js";
 import type { HostDefinition, LineDefinition, MapDefinition, PartDefinition, ReduceDefinition } from "./define.js";
 import { refsOf } from "./refs.js";
@@ -35,8 +37,6 @@ export interface SoloGroup {
 export type Group = LoopGroup | SoloGroup;
 
 /** Points of axes together. */
-export const sizeOf = (axes: readonly Axis[]): number => axes.reduce((n, axis) => n * axis.size, 1);
-
 /** The contraction of a group, if it has one. */
 export function structureOf(group: LoopGroup): Structure | null {
   for (const member of group.members)
@@ -47,7 +47,7 @@ export function structureOf(group: LoopGroup): Structure | null {
 /** Elements of the rows that a group's plain reductions run over, or null without any. */
 export function rowOf(group: LoopGroup): number | null {
   const member = group.members.find((m) => m.definition.kind === "reduce" && m.definition.structure === null);
-  return member === undefined ? null : sizeOf(member.reduceAxes);
+  return member === undefined ? null : pointCount(member.reduceAxes);
 }
 
 /** Whether a definition reads something that the group's reductions read too, or an element of the group's own rows. */
