@@ -275,7 +275,7 @@ function tanhOf(x) {
     "unordered",
     "expOf",
   ),
-  erfOf: helper(erfText("erfOf", "unordered(x) > 0"), "unordered"),
+  erfOf: helper(erfText("erfOf", "unordered(x) > 0", "expOf"), "unordered", "expOf"),
   /** As IEEE's. The exponent of the result is added up from exact parts, so that large powers keep their accuracy. */
   powOf: helper(
     `
