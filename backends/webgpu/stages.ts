@@ -97,7 +97,7 @@ class Pieces {
   }
 }
 
-/** Four values a round, combined by twos: at no cost, and with smaller errors, as fewer are added in a row. Whatever is combined, so that all share loops. */
+/** Four values a round, combined by twos: errors are smaller where fewer are added in a row. Whatever is combined, so that all share loops. */
 function inFours(pool: ExprPool, pieces: Pieces, stage: GpuStage): GpuStage {
   const { loops, combine, rounds } = stage;
   const [{ body, condition, presence }] = rounds;
