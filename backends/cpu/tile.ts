@@ -8,7 +8,7 @@ import { affine } from "../../engine/kernel/affine.js";
 import type { Axis, Expr, LoadExpr } from "../../engine/kernel/ir.js";
 import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
-import type { ClampedNest, ClampedStage } from "../loops/clamp.js";
+import { type ClampedNest, type ClampedStage, roundsOf } from "../loops/clamp.js";
 import { jam, wholeAndLeft } from "../loops/jam.js";
 import { storeExprs } from "../loops/nest.js";
 import { loadsOf, nodesOf, stagesOf } from "../loops/walk.js";
@@ -56,7 +56,7 @@ export function tileNest(pool: ExprPool, nest: ClampedNest, tileFrom = minWork):
 /** The axes to tile and by how much; none where it does not pay. */
 function chooseTiling(nest: ClampedNest, tileFrom: number): readonly Tiling[] {
   const points = pointCount(nest.axes);
-  const rounds = nest.stages.reduce((sum, stage) => sum + roundsOf(stage), 0);
+  const rounds = nest.stages.reduce((sum, stage) => sum + roundsOf(stage.loops), 0);
   if (points * rounds < tileFrom) return [];
   const fixed = new Set<Axis>();
   const shapes: StageShape[] = [];
@@ -65,7 +65,7 @@ function chooseTiling(nest: ClampedNest, tileFrom: number): readonly Tiling[] {
     for (const { lower, upper, condition } of stage.loops) {
       for (const e of [lower, upper, condition]) for (const axis of axesOf(e)) fixed.add(axis);
     }
-    if (stage.loops.length > 0 && roundsOf(stage) > 0) shapes.push(shapeOf(stage));
+    if (stage.loops.length > 0 && roundsOf(stage.loops) > 0) shapes.push(shapeOf(stage));
   }
   const nodes = nodesOf([...nest.stages.map((stage) => stage.body), ...nest.stores.flatMap(storeExprs)]).size;
   const most = Math.min(Math.floor(maxSums / Math.max(1, widestGroup(nest.stages))), Math.floor(maxNodes / nodes));
@@ -107,15 +107,13 @@ function widestGroup(stages: readonly ClampedStage[]): number {
   return widest;
 }
 
-const roundsOf = (stage: ClampedStage): number => stage.loops.reduce((product, { axis }) => product * axis.size, 1);
-
 function shapeOf(stage: ClampedStage): StageShape {
   const { body, loops } = stage;
   const innermost = loops[loops.length - 1].axis;
   const inLoop = (e: Expr): boolean => loops.some(({ axis }) => axesOf(e).has(axis));
   const isWork = (e: Expr): boolean => e.op === "call" && e.dtype !== "int32" && e.dtype !== "bool" && inLoop(e);
   return {
-    rounds: roundsOf(stage),
+    rounds: roundsOf(stage.loops),
     innermost: innermost.size,
     loads: [...loadsOf([body])].filter(inLoop).map((load) => ({ axes: axesOf(load), ...locality(load, innermost) })),
     operations: [...nodesOf([body])].filter(isWork).map(axesOf),

@@ -6,7 +6,7 @@ import { isFloating } from "../../engine/dtype.js";
 import type { Axis, Expr, LoopKernel, Stage, Store } from "../../engine/kernel/ir.js";
 import { identityOf } from "../../engine/kernel/scalar.js";
 import { ExprPool } from "../../engine/kernel/simplify.js";
-import { type ClampedNest, type ClampedStage, clampNest, type Loop } from "../loops/clamp.js";
+import { type ClampedNest, type ClampedStage, clampNest, type Loop, roundsOf } from "../loops/clamp.js";
 import { type Group, groupStages, isTrue, stageExprs } from "../loops/groups.js";
 import { Importer, mergeAxes, type Nest } from "../loops/nest.js";
 import { stored, type Text } from "../loops/text.js";
@@ -175,7 +175,7 @@ function writeGroup(writer: Writer, { numbers, stages }: Group, language: Langua
   };
   const results = declared("s");
   const { loops } = stages[0];
-  const isLong = stages.some(({ combine, body }) => combine === "add" && isFloating(body.dtype)) && termsOf(loops) > language.longest;
+  const isLong = stages.some(({ combine, body }) => combine === "add" && isFloating(body.dtype)) && roundsOf(loops) > language.longest;
   // Partial sums end with the rounds of loops that hold enough of them; a lone long loop counts its rounds.
   const splits = isLong ? splitDepths(loops, language.longest) : [];
   const sums = [...splits.map(() => declared("p")), results];
@@ -201,7 +201,7 @@ function writeGroup(writer: Writer, { numbers, stages }: Group, language: Langua
   });
   const isLone = isLong && loops.length === 1;
   if (isLone) {
-    const rounds = 2 ** Math.round(Math.log2(termsOf(loops)) / 2);
+    const rounds = 2 ** Math.round(Math.log2(roundsOf(loops)) / 2);
     writer.line(`if (${writer.axisName(loops[0].axis)} % ${rounds} === ${rounds - 1}) {`);
     flush(0);
     writer.line("}");
@@ -217,8 +217,6 @@ function writeGroup(writer: Writer, { numbers, stages }: Group, language: Langua
     writer.setResult(numbers[i], name);
   });
 }
-
-const termsOf = (loops: readonly Loop[]): number => loops.reduce((product, { axis }) => product * axis.size, 1);
 
 /** The loops at whose rounds' ends partial sums go into the next, innermost first. */
 function splitDepths(loops: readonly Loop[], longest: number): readonly number[] {

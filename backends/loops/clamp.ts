@@ -18,6 +18,9 @@ export interface Loop {
   readonly condition: Expr;
 }
 
+/** Of loops within one another, with nothing clamped. */
+export const roundsOf = (loops: readonly Loop[]): number => loops.reduce((product, { axis }) => product * axis.size, 1);
+
 export interface ClampedStage {
   readonly loops: readonly Loop[];
   readonly combine: Combine;

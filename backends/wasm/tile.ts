@@ -6,6 +6,7 @@
 import type { Axis, Expr, LoadExpr, ScalarFn } from "../../engine/kernel/ir.js";
 import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
+import { roundsOf } from "../loops/clamp.js";
 import { jam, type Tile, wholeAndLeft } from "../loops/jam.js";
 import { storeExprs } from "../loops/nest.js";
 import { loadsOf, nodesOf } from "../loops/walk.js";
@@ -59,7 +60,6 @@ function crossing(nest: VectorNest): Tiling {
 }
 
 const isReduction = (stage: VectorStage): stage is Reduction => stage.kind === "reduction";
-const roundsOf = (stage: Reduction): number => stage.loops.reduce((product, { axis }) => product * axis.size, 1);
 
 interface Shape {
   readonly rounds: number;
@@ -100,7 +100,7 @@ function shapeOf(group: readonly Reduction[], lanes: ReadonlySet<Axis>): Shape {
     }
   }
   const innermost = loops[loops.length - 1]?.axis.size ?? 1;
-  return { rounds: roundsOf(group[0]), innermost, sums: group.length, parts };
+  return { rounds: roundsOf(group[0].loops), innermost, sums: group.length, parts };
 }
 
 function isContiguous(e: LoadExpr, lanes: ReadonlySet<Axis>): boolean {
@@ -141,7 +141,7 @@ function unrolling({ axes, lanes, stores }: VectorNest): Tiling {
 function chooseTiling(nest: VectorNest): Tiling {
   const reductions = nest.stages.filter(isReduction);
   const points = pointCount(nest.axes);
-  const rounds = reductions.reduce((sum, stage) => sum + roundsOf(stage), 0);
+  const rounds = reductions.reduce((sum, stage) => sum + roundsOf(stage.loops), 0);
   if (nest.stages.length === 0) {
     const across = crossing(nest);
     return across.length > 0 ? across : points < minPoints ? [] : unrolling(nest);

@@ -5,9 +5,8 @@
 
 import { conjuncts } from "../../engine/kernel/affine.js";
 import type { Axis, Combine, Expr, LoadExpr, Store } from "../../engine/kernel/ir.js";
-import { pointCount } from "../../engine/kernel/points.js";
 import { axesOf, type ExprPool } from "../../engine/kernel/simplify.js";
-import { clampStage, type Loop, required } from "../loops/clamp.js";
+import { clampStage, type Loop, required, roundsOf } from "../loops/clamp.js";
 import type { Nest } from "../loops/nest.js";
 import { loadsOf, stagesOf } from "../loops/walk.js";
 
@@ -144,8 +143,6 @@ function splitLong(pool: ExprPool, pieces: Pieces, stage: GpuStage): GpuStage {
   }
   return { ...stage, split };
 }
-
-const roundsOf = (loops: readonly Loop[]): number => pointCount(loops.map(({ axis }) => axis));
 
 /** Rounds of each part of an axis in a sum of so many: a divisor where there is one of about the right size, so that all parts are alike. */
 function partOf(size: number, all: number): number {
