@@ -1,4 +1,4 @@
-/** Where a GPU comes from in Node: the package `webgpu`. Pages are built with `page.ts` in place of this file. */
+/** Where a GPU comes from in Node, the package `webgpu`, and how the host waits for it. Pages are built with `page.ts` in place of this file. */
 import { BackendError } from "../../engine/errors.js";
 
 /** Timestamps come rounded to 0.1 ms otherwise: a precaution for pages, which Node has no need of. */
